@@ -1,0 +1,47 @@
+// Kernels as data. A room that behaves differently from version to version keeps its behaviours in one
+// plain struct with a parameter table, and one table of changes that reads like a changelog: commit,
+// first version that has it, behaviour = value. A kernel is a version looked up in these tables, plus
+// named exceptions (a stable backport, a fix that was undone). There is no code per version.
+#pragma once
+
+#include <compare>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "notifier/substrate/parameter.hpp"
+
+namespace secmmu {
+
+// "v6.10", "v3.5.6". Ordered by age.
+struct KernelVersion {
+  unsigned major = 0;
+  unsigned minor = 0;
+  unsigned patch = 0;
+  constexpr auto operator<=>(const KernelVersion&) const = default;
+};
+std::optional<KernelVersion> parse_kernel_version(std::string_view text);
+std::string to_text(KernelVersion version);
+
+struct Change {
+  std::string_view commit;     // abbreviated upstream id; empty for how the first version was
+  KernelVersion since;         // first mainline version that has it
+  std::string_view behaviour;  // a row of the room's behaviour table
+  ParameterValue value;
+  std::string_view sentence;   // what changed and why
+};
+
+// Applies, oldest first, every change that `version` has. `behaviour_rows` describes the struct behind `behaviour`.
+void apply_changes(const std::vector<Change>& changes, const ParameterRows& behaviour_rows, KernelVersion version,
+                   void* behaviour);
+
+// The kernels that a scenario may name, oldest first, each with a sentence on why it is here.
+struct KernelEntry {
+  std::string_view name;
+  KernelVersion version;
+  std::string_view sentence;
+};
+const std::vector<KernelEntry>& known_kernels();
+
+}  // namespace secmmu

@@ -1,0 +1,29 @@
+#include "notifier/substrate/sync/reference_count.hpp"
+
+#include "notifier/substrate/sync/events.hpp"
+
+namespace secmmu {
+
+ReferenceCount::ReferenceCount(Arbiter& arbiter, std::string name, std::int64_t initial)
+    : arbiter_(arbiter), name_(std::move(name)), id_(arbiter.new_object_id()), value_(initial) {}
+
+void ReferenceCount::get() {
+  if (value_ <= 0) arbiter_.bus().emit(RefcountRevived{name_});
+  ++value_;
+}
+
+bool ReferenceCount::get_unless_zero() {
+  if (value_ <= 0) return false;
+  ++value_;
+  return true;
+}
+
+bool ReferenceCount::put() {
+  if (value_ <= 0) {
+    arbiter_.bus().emit(RefcountUnderflow{name_});
+    return false;
+  }
+  return --value_ == 0;
+}
+
+}  // namespace secmmu
