@@ -454,7 +454,7 @@ TEST_CASE("lackey: lines meet the ends of the buffer at every offset") {
 }
 
 TEST_CASE("lackey: a line without an end is refused, not held in memory") {
-  CHECK(read(std::string(300 * 1024, 'x')).error.find("a line of less than 256 KiB") != std::string::npos);
+  CHECK(read(std::string(300UL * 1024, 'x')).error.find("a line of less than 256 KiB") != std::string::npos);
 }
 
 TEST_CASE("lackey: the recording of ls has what grep and awk count in it") {
