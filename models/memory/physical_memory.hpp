@@ -1,0 +1,90 @@
+// Physical memory: frames with bytes, behind one TLM-2.0 target socket, and the allocator that hands
+// them out. A freed frame is poisoned and is the next one to be handed out again: a translation that
+// should be gone is seen to reach somebody else's data at once.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <tlm>
+#include <tlm_utils/multi_passthrough_target_socket.h>
+
+#include "notifier/substrate/address.hpp"
+#include "notifier/substrate/arbiter.hpp"
+
+namespace secmmu {
+
+struct MemoryConfig {
+  std::uint64_t frames = 4096;  // of 4 KiB
+};
+const ParameterTable<MemoryConfig>& memory_table();
+
+struct MemoryCosts {
+  Time access{80'000};       // one load or store that reaches memory
+  Time frame_alloc{120'000};
+  Time frame_free{60'000};
+  Time clear_page{250'000};
+  Time copy_page{400'000};
+};
+const ParameterTable<MemoryCosts>& memory_cost_table();
+
+// What a frame is used for; names the owner in reports.
+enum class FrameUse { free, anonymous, shared, page_table, zero, kernel };
+std::string_view frame_use_name(FrameUse use);
+
+// What Linux keeps in struct page.
+struct Frame {
+  FrameUse use = FrameUse::free;
+  std::uint32_t references = 0;   // page references: mappings and short-term holders
+  std::uint32_t mappings = 0;     // PTEs that map it
+  std::uint64_t allocation = 0;   // ordinal of the allocation that owns it now; 0: never allocated
+};
+
+class PhysicalMemory : public sc_core::sc_module {
+ public:
+  PhysicalMemory(const sc_core::sc_module_name& name, Arbiter& arbiter, MemoryConfig config);
+  ~PhysicalMemory() override;
+
+  static constexpr std::uint8_t kPoison = 0xde;  // every byte of a free frame
+
+  // b_transport (no wait: the initiator has announced the step), transport_dbg, get_direct_mem_ptr.
+  tlm_utils::multi_passthrough_target_socket<PhysicalMemory, 64> socket;
+
+  MemoryCosts costs;
+
+  // A frame with one reference, its bytes as they were left (poison). kNoPfn: none is free. `owner` names
+  // whom reports blame if somebody else reaches it: "app anon page 3". Last freed, first handed out.
+  // A scheduling point. Emits FrameAllocated.
+  Pfn allocate(FrameUse use, std::string_view owner);
+  void get(Pfn frame);   // one more reference
+  // One reference less; the last one frees the frame. A point when it frees. Emits FrameFreed, before the
+  // bytes are poisoned. Returns true if it was freed.
+  bool put(Pfn frame);
+  void clear(Pfn frame);           // zeroes; costs clear_page
+  void copy(Pfn from, Pfn to);     // costs copy_page
+
+  Frame& frame(Pfn pfn) { return frames_[pfn.value]; }
+  const Frame& frame(Pfn pfn) const { return frames_[pfn.value]; }
+  // The host address of a frame's bytes: what a DMI grant gives.
+  std::uint8_t* bytes(Pfn pfn) { return bytes_ + (pfn.value << kPageShift); }
+  std::uint64_t frames() const { return config_.frames; }
+  std::uint64_t free_frames() const { return free_count_; }
+  void reset();  // all free, as after power-on; cost proportional to the frames that were used
+
+ private:
+  void b_transport(int id, tlm::tlm_generic_payload& payload, sc_core::sc_time& delay);
+  unsigned transport_dbg(int id, tlm::tlm_generic_payload& payload);
+  bool get_direct_mem_ptr(int id, tlm::tlm_generic_payload& payload, tlm::tlm_dmi& dmi);
+
+  Arbiter& arbiter_;
+  const MemoryConfig config_;
+  std::vector<Frame> frames_;
+  std::uint8_t* bytes_ = nullptr;      // one mapping; the host backs only what is touched
+  std::vector<std::uint64_t> freed_;   // stack: last freed on top
+  std::uint64_t never_used_ = 0;       // frames from here on were never handed out in this run
+  std::uint64_t free_count_ = 0;
+  std::uint64_t allocations_ = 0;
+};
+
+}  // namespace secmmu
