@@ -19,6 +19,11 @@ struct Parts {
 };
 std::unique_ptr<Parts> parts;
 
+std::vector<std::function<void()>>& builders() {
+  static std::vector<std::function<void()>> list;
+  return list;
+}
+
 void elaborate() {
   parts = std::make_unique<Parts>();
   unsigned number = 0;
@@ -33,6 +38,7 @@ void elaborate() {
     parts->engines.push_back(&parts->arbiter.add_task("engine" + std::to_string(i), TaskKind::actor));
   for (unsigned i = 0; i < 2; ++i)
     parts->workers.push_back(&parts->arbiter.add_task("worker" + std::to_string(i), TaskKind::service));
+  for (const auto& build : builders()) build();
 }
 
 int argument_count = 0;
@@ -63,6 +69,11 @@ RunEnd TestMachine::run(std::vector<TestTask> tasks, const std::function<void()>
     parts->arbiter.start(*borrowed, std::move(task.body), task.at);
   }
   return parts->arbiter.run(limits);
+}
+
+bool at_elaboration(std::function<void()> build) {
+  builders().push_back(std::move(build));
+  return true;
 }
 
 TestMachine& machine() {

@@ -37,4 +37,9 @@ class TestMachine {
 
 TestMachine& machine();
 
+// For tests that need SystemC modules beside the arbiter (memory, cores): `build` runs once, after the
+// arbiter and its processors exist and before the simulation starts. Use it from a static object:
+//   const bool registered = at_elaboration([] { ... });
+bool at_elaboration(std::function<void()> build);
+
 }  // namespace secmmu
