@@ -1,26 +1,39 @@
-// Results of kernel operations, by Linux's names. `ok` is 0; the others print as "-EAGAIN" and the like.
+// Results of kernel operations, by Linux's names; in lower case, because <errno.h> and <signal.h> make macros of the
+// others. `ok` is 0.
 #pragma once
 
 #include <string_view>
 
 namespace secmmu {
 
-enum class Errno { ok, EINTR, EAGAIN, ENOMEM, EACCES, EFAULT, EBUSY, EEXIST, EINVAL, EOVERFLOW, ESRCH, SIGSEGV };
+enum class Errno { ok, eintr, eagain, enomem, eacces, efault, ebusy, eexist, einval, eoverflow, esrch, sigsegv };
 
 constexpr std::string_view errno_name(Errno code) {
   switch (code) {
-    case Errno::ok: return "ok";
-    case Errno::EINTR: return "EINTR";
-    case Errno::EAGAIN: return "EAGAIN";
-    case Errno::ENOMEM: return "ENOMEM";
-    case Errno::EACCES: return "EACCES";
-    case Errno::EFAULT: return "EFAULT";
-    case Errno::EBUSY: return "EBUSY";
-    case Errno::EEXIST: return "EEXIST";
-    case Errno::EINVAL: return "EINVAL";
-    case Errno::EOVERFLOW: return "EOVERFLOW";
-    case Errno::ESRCH: return "ESRCH";
-    case Errno::SIGSEGV: return "SIGSEGV";
+    case Errno::ok:
+      return "ok";
+    case Errno::eintr:
+      return "EINTR";
+    case Errno::eagain:
+      return "EAGAIN";
+    case Errno::enomem:
+      return "ENOMEM";
+    case Errno::eacces:
+      return "EACCES";
+    case Errno::efault:
+      return "EFAULT";
+    case Errno::ebusy:
+      return "EBUSY";
+    case Errno::eexist:
+      return "EEXIST";
+    case Errno::einval:
+      return "EINVAL";
+    case Errno::eoverflow:
+      return "EOVERFLOW";
+    case Errno::esrch:
+      return "ESRCH";
+    case Errno::sigsegv:
+      return "SIGSEGV";
   }
   return "?";
 }

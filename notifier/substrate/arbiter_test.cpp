@@ -116,7 +116,7 @@ TEST_CASE("an interrupt runs on top of a long step, at its time, and stretches t
   CHECK(ended == 100_us + 1_us + arbiter().costs.interrupt_entry + arbiter().costs.interrupt_exit);
 }
 
-TEST_CASE("an idle core serves interrupts, and a spinning one too; interrupts off delay them") {
+TEST_CASE("an idle core serves interrupts and so does a spinning one, but interrupts off delay them") {
   machine().reset();
   int served = 0;
   const Interrupt interrupt{"test", [&] { ++served; }};
