@@ -14,9 +14,13 @@ namespace secmmu {
 
 class Subscriptions;
 
+// The one rule about its life: whoever holds a reference of mm_count may name the address space, whoever
+// holds one of mm_users may also use its memory.
 class AddressSpace {
  public:
   AddressSpace();
+  AddressSpace(const AddressSpace&) = delete;
+  AddressSpace& operator=(const AddressSpace&) = delete;
   virtual ~AddressSpace();
 
   virtual const std::string& name() const = 0;
@@ -39,7 +43,8 @@ class AddressSpace {
     if (count().put()) last_count_dropped();
   }
 
-  // Allocated at the first registration, kept until the structure goes: nullptr before.
+  // Allocated at the first registration, kept until the structure goes (NotifierCore::destroy): nullptr
+  // before. Implementations drop it in their reset.
   std::unique_ptr<Subscriptions> subscriptions;
 };
 

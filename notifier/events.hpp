@@ -1,6 +1,7 @@
 // Tracepoints of the notifier core. `mm` is the address space's name, `subscriber` the device's.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "notifier/errno.hpp"
@@ -75,7 +76,7 @@ struct CallbackBegin {
   std::string_view mm;
   std::uint32_t mm_id;
   std::string_view subscriber;
-  std::uint64_t serial;   // of the registration
+  std::uint64_t serial;  // of the registration
   Callback callback;
   PageRange pages;
   std::uint64_t range_id;  // 0: outside start and end
@@ -126,7 +127,8 @@ struct Registered {
 };
 struct Unlinked {
   static constexpr std::string_view kName = "subscription_unlink";
-  static constexpr std::string_view kAbout = "A subscriber was taken out of an mm's list: from here on nobody tells it.";
+  static constexpr std::string_view kAbout =
+      "A subscriber was taken out of an mm's list: from here on nobody tells it.";
   std::string_view mm;
   std::uint32_t mm_id;
   std::string_view subscriber;
@@ -178,9 +180,25 @@ struct SubscriptionFreed {
     visit("subscriber", subscriber);
   }
 };
+// Where the kernel would WARN or BUG: somebody broke a rule of the interface.
+struct NotifierWarning {
+  static constexpr std::string_view kName = "notifier_warning";
+  static constexpr std::string_view kAbout = "The core noticed that a driver broke a rule of the interface.";
+  std::string_view mm;
+  std::uint32_t mm_id;
+  std::string_view subscriber;
+  std::string what;
+  template <class V>
+  void describe(V& visit) const {
+    visit("mm", mm);
+    visit("subscriber", subscriber);
+    visit("what", what);
+  }
+};
 struct MmReleaseBegin {
   static constexpr std::string_view kName = "mm_release_begin";
-  static constexpr std::string_view kAbout = "The last user of an mm is gone: subscribers are released, then it is unmapped.";
+  static constexpr std::string_view kAbout =
+      "The last user of an mm is gone: subscribers are released, then it is unmapped.";
   std::string_view mm;
   std::uint32_t mm_id;
   template <class V>

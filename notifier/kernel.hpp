@@ -14,13 +14,15 @@
 
 namespace secmmu {
 
-// "v6.10", "v3.5.6". Ordered by age.
+// "v6.10", "v3.5.6", "v2.6.27". Ordered by age. (An old "v2.6.27" is major 2, minor 6, patch 27: the third
+// number of the 2.6 series counts releases, that of later ones counts fixes; both order rightly.)
 struct KernelVersion {
   unsigned major = 0;
   unsigned minor = 0;
   unsigned patch = 0;
   constexpr auto operator<=>(const KernelVersion&) const = default;
 };
+// One spelling per version: "v", two or three numbers without leading zeros, no third number 0. Nothing else.
 std::optional<KernelVersion> parse_kernel_version(std::string_view text);
 std::string to_text(KernelVersion version);
 
@@ -29,10 +31,12 @@ struct Change {
   KernelVersion since;         // first mainline version that has it
   std::string_view behaviour;  // a row of the room's behaviour table
   ParameterValue value;
-  std::string_view sentence;   // what changed and why
+  std::string_view sentence;  // what changed and why
 };
 
-// Applies, oldest first, every change that `version` has. `behaviour_rows` describes the struct behind `behaviour`.
+// Applies, oldest first, every change that `version` has; of two changes of one version the later row wins.
+// `behaviour_rows` describes the struct behind `behaviour`. Throws std::logic_error for a row that names no
+// behaviour, or gives it a value that it cannot have.
 void apply_changes(const std::vector<Change>& changes, const ParameterRows& behaviour_rows, KernelVersion version,
                    void* behaviour);
 

@@ -14,7 +14,10 @@
 //   * never in a range that is not blockable: then start answers EAGAIN instead of waiting.
 #pragma once
 
+#include <cstdint>
+#include <initializer_list>
 #include <string>
+#include <string_view>
 
 #include "notifier/errno.hpp"
 #include "notifier/range.hpp"
@@ -50,32 +53,52 @@ class CallbackSet {
   unsigned bits_ = 0;
 };
 
+// Callbacks run in the task that announces, inside a read section of the notifier core. The object must
+// outlive its last grace period, as in Linux: until unregister() returned, or free_notifier() was called.
 class ListSubscription {
  public:
   virtual ~ListSubscription() = default;
 
-  virtual const std::string& name() const = 0;      // of the device: "gru0"
-  virtual CallbackSet callbacks() const = 0;        // those that the driver has; the others are never called
+  virtual const std::string& name() const = 0;  // of the device: "gru0"
+  virtual CallbackSet callbacks() const = 0;    // those that the driver has; the others are never called
 
+  // Drop every translation and make no new one. May run twice, and at the same time in two tasks (the end
+  // of the mm and unregister), from v3.6 on except in v3.9.
   virtual void release(AddressSpace&) {}
+  // "Was any of these pages used since the last question?", and forget it. True: yes.
   virtual bool clear_flush_young(AddressSpace&, PageRange) { return false; }
   virtual bool clear_young(AddressSpace&, PageRange) { return false; }
-  virtual bool test_young(AddressSpace&, Vpn) { return false; }
+  virtual bool test_young(AddressSpace&, Vpn) { return false; }  // asks without forgetting
   virtual void change_pte(AddressSpace&, Vpn, Pfn, bool /*writable*/) {}
   virtual void invalidate_page(AddressSpace&, Vpn) {}
+  // Before v4.19 the answer does not exist and is ignored. From then on EAGAIN, and only if the range is
+  // not blockable; a subscriber that has an end callback must never refuse.
   virtual Errno invalidate_range_start(const InvalidateRange&) { return Errno::ok; }
   virtual void invalidate_range_end(const InvalidateRange&) {}
   virtual void arch_invalidate_secondary_tlbs(AddressSpace&, PageRange) {}
   // v5.4 on, for get and put: the last user is gone and a grace period has passed; the driver frees it.
   virtual void free_notifier() {}
 
+  AddressSpace* mm() const { return mm_; }          // while registered, and until freed
+  std::uint64_t serial() const { return serial_; }  // of the registration; 0: never registered
+  // Part of its owner's reset: as if it had never been registered.
+  void forget_registration();
+
  private:
   friend class NotifierCore;
   friend class Subscriptions;
-  AddressSpace* mm_ = nullptr;    // set while registered (and until freed)
-  bool hashed_ = false;           // linked into the list, as a hlist node knows it
-  std::uint64_t users_ = 0;       // get and put
-  std::uint64_t serial_ = 0;      // of the registration, for events
+  // What the node of a kernel list knows of itself. Plain deletion poisons it: it still looks linked, and
+  // a second deletion goes wrong.
+  enum class Link { unlinked, linked, poisoned };
+
+  AddressSpace* mm_ = nullptr;
+  std::string mm_name_;  // outlives the mm, for the event of our own end
+  std::uint32_t mm_id_ = 0;
+  Link link_ = Link::unlinked;
+  ListSubscription* next_ = nullptr;  // stays after unlinking: walkers may stand here
+  const void* key_ = nullptr;         // of get; nullptr: came by register
+  std::uint64_t users_ = 0;           // get and put
+  std::uint64_t serial_ = 0;
 };
 
 }  // namespace secmmu

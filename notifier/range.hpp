@@ -16,14 +16,22 @@ enum class InvalidateEvent { unmap, clear, protection_vma, protection_page, soft
 
 constexpr std::string_view invalidate_event_name(InvalidateEvent event) {
   switch (event) {
-    case InvalidateEvent::unmap: return "UNMAP";
-    case InvalidateEvent::clear: return "CLEAR";
-    case InvalidateEvent::protection_vma: return "PROTECTION_VMA";
-    case InvalidateEvent::protection_page: return "PROTECTION_PAGE";
-    case InvalidateEvent::soft_dirty: return "SOFT_DIRTY";
-    case InvalidateEvent::release: return "RELEASE";
-    case InvalidateEvent::migrate: return "MIGRATE";
-    case InvalidateEvent::exclusive: return "EXCLUSIVE";
+    case InvalidateEvent::unmap:
+      return "UNMAP";
+    case InvalidateEvent::clear:
+      return "CLEAR";
+    case InvalidateEvent::protection_vma:
+      return "PROTECTION_VMA";
+    case InvalidateEvent::protection_page:
+      return "PROTECTION_PAGE";
+    case InvalidateEvent::soft_dirty:
+      return "SOFT_DIRTY";
+    case InvalidateEvent::release:
+      return "RELEASE";
+    case InvalidateEvent::migrate:
+      return "MIGRATE";
+    case InvalidateEvent::exclusive:
+      return "EXCLUSIVE";
   }
   return "?";
 }

@@ -1,0 +1,10 @@
+#include "notifier/address_space.hpp"
+
+#include "notifier/subscriptions.hpp"
+
+namespace secmmu {
+
+AddressSpace::AddressSpace() = default;
+AddressSpace::~AddressSpace() = default;
+
+}  // namespace secmmu

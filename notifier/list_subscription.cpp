@@ -1,0 +1,40 @@
+#include "notifier/list_subscription.hpp"
+
+namespace secmmu {
+
+std::string_view callback_name(Callback callback) {
+  switch (callback) {
+    case Callback::release:
+      return "release";
+    case Callback::clear_flush_young:
+      return "clear_flush_young";
+    case Callback::clear_young:
+      return "clear_young";
+    case Callback::test_young:
+      return "test_young";
+    case Callback::change_pte:
+      return "change_pte";
+    case Callback::invalidate_page:
+      return "invalidate_page";
+    case Callback::start:
+      return "invalidate_range_start";
+    case Callback::end:
+      return "invalidate_range_end";
+    case Callback::secondary_tlbs:
+      return "arch_invalidate_secondary_tlbs";
+  }
+  return "?";
+}
+
+void ListSubscription::forget_registration() {
+  mm_ = nullptr;
+  mm_name_.clear();
+  mm_id_ = 0;
+  link_ = Link::unlinked;
+  next_ = nullptr;
+  key_ = nullptr;
+  users_ = 0;
+  serial_ = 0;
+}
+
+}  // namespace secmmu
