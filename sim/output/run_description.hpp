@@ -29,6 +29,7 @@ struct RunDescription {
   std::vector<DeviceInfo> devices;
   std::vector<std::string> processes;  // those that exist from the start and those that a fork will make
   std::vector<std::string> watched;    // "app.buf"
+  std::vector<std::string> rules;      // of the oracle, as `secmmu list rules` gives them
 };
 
 }  // namespace secmmu
