@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
+#include <stdexcept>
 
 #include <doctest/doctest.h>
 

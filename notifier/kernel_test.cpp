@@ -1,5 +1,7 @@
 #include "notifier/kernel.hpp"
 
+#include <stdexcept>
+
 #include <doctest/doctest.h>
 
 #include "notifier/behaviour.hpp"

@@ -83,9 +83,13 @@ class Subscriber final : public ListSubscription {
   }
   void invalidate_range_end(const InvalidateRange& range) override { act(Callback::end, range.pages); }
   void arch_invalidate_secondary_tlbs(AddressSpace&, PageRange pages) override { act(Callback::secondary_tlbs, pages); }
-  void free_notifier() override { ++freed; }
+  void free_notifier() override {
+    ++freed;
+    if (on_free) on_free();
+  }
 
   std::function<void(Callback)> script;  // runs inside every callback
+  std::function<void()> on_free;
   Errno answer = Errno::ok;
   bool young = false;
   Pfn new_frame = kNoPfn;
