@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
+#include <string>
 
 #include "models/memory/memory_port.hpp"
 #include "models/memory/physical_memory.hpp"
@@ -20,6 +20,7 @@ struct Pte {
   static constexpr std::uint64_t kUser = 1ULL << 2;
   static constexpr std::uint64_t kAccessed = 1ULL << 5;
   static constexpr std::uint64_t kDirty = 1ULL << 6;
+  static constexpr std::uint64_t kHuge = 1ULL << 7;      // above the last level: maps a large page; not modelled yet
   static constexpr std::uint64_t kProtNone = 1ULL << 8;   // not present for hardware; present for mm (PROT_NONE)
   static constexpr std::uint64_t kNoExecute = 1ULL << 63;
   static constexpr std::uint64_t kFrameMask = 0x000ffffffffff000ULL;
@@ -29,39 +30,64 @@ struct Pte {
   constexpr bool none() const { return bits == 0; }
   constexpr bool writable() const { return (bits & kWritable) != 0; }
   constexpr bool accessed() const { return (bits & kAccessed) != 0; }
+  constexpr bool user() const { return (bits & kUser) != 0; }
+  constexpr bool huge() const { return (bits & kHuge) != 0; }
   constexpr bool dirty() const { return (bits & kDirty) != 0; }
   constexpr Pfn frame() const { return {(bits & kFrameMask) >> kPageShift}; }
   constexpr auto operator<=>(const Pte&) const = default;
 };
 constexpr Pte make_pte(Pfn frame, std::uint64_t flags) { return {(frame.value << kPageShift) | flags}; }
 
+inline constexpr unsigned kTableLevels = 4;  // 3 = top (PGD) ... 0 = PTE
+inline constexpr unsigned kTableShift = 9;   // log2 of the entries in a table
+inline constexpr std::uint64_t kTableEntries = 1ULL << kTableShift;
+inline constexpr Vpn kMappableEnd{1ULL << (kTableLevels * kTableShift)};  // no tree reaches this page or those behind
+
+// Where the entry lies that translates `page` in a table of that level.
+constexpr PhysAddr entry_address(Pfn table, Vpn page, unsigned level) {
+  return address_of(table) + ((page.value >> (level * kTableShift)) & (kTableEntries - 1)) * sizeof(Pte);
+}
+
 // The table tree of one address space. Not a module: it borrows the port of whoever works on it.
+// An upper entry that does not lead to a page-table frame (somebody overwrote it) counts as absent.
 class PageTable {
  public:
-  static constexpr unsigned kLevels = 4;  // 3 = top (PGD) ... 0 = PTE
-
   PageTable(PhysicalMemory& memory, MemoryPort& port, std::string owner);
 
   // The root frame is allocated with the first table; kNoPfn before and after free_all.
   Pfn root() const { return root_; }
   // Reads without allocating; an absent table reads as a none entry.
   Pte read(Vpn page);
-  // Allocates missing tables. False: no frame free. Does not announce a point: the caller does.
+  // Allocates missing tables. False: no frame free, or the page is beyond every table. The allocator's points
+  // are the only ones; two tasks that build the same table at once end up with one, as in Linux's __pte_alloc.
   bool ensure(Vpn page);
-  void write(Vpn page, Pte entry);  // the table must exist
+  // The table must exist. Does not announce a point: the caller does.
+  void write(Vpn page, Pte entry);
   bool has_table(Vpn page);         // the last-level table that would hold `page` exists
   // Calls visit(page, entry) for every entry that is not none in the range, ascending; skips absent tables
-  // without walking them. The visitor may write that entry.
+  // without walking them. The visitor may write that entry and may pass points; no table of the range may be
+  // freed meanwhile.
   void for_each(PageRange range, const std::function<void(Vpn, Pte)>& visit);
-  // Frees last-level and upper tables that lie wholly inside `range` widened to `floor`..`ceiling`
-  // (Linux's free_pgtables with its floor and ceiling), if all their entries are none.
-  void free_tables(PageRange range, Vpn floor, Vpn ceiling);
+  // Unlinks the tables below the root that have pages of `range`, lie wholly inside `floor`..`ceiling` (the end
+  // of the mapping before and the start of the one behind; Linux's free_pgtables), and hold no entry. Each goes
+  // to `release`, which must put() it, at once or when no walker can be inside it any more (mmu_gather: after the
+  // shootdown). Without `release` it is put at once.
+  using Release = std::function<void(Pfn)>;
+  void free_tables(PageRange range, Vpn floor, Vpn ceiling, const Release& release = {});
+  // Frees every table, the root too, whatever the entries say.
   void free_all();
+  // Forgets the tree without freeing: memory has been reset.
+  void reset();
   std::uint64_t tables() const { return tables_; }
 
  private:
-  PhysAddr entry_address(Pfn table, Vpn page, unsigned level) const;
-  Pfn last_level(Vpn page);  // with a one-entry cache
+  Pfn table_below(Pfn table, Vpn page, unsigned level);  // kNoPfn: absent
+  Pfn last_level(Vpn page);                              // with a one-entry cache
+  Pfn fresh_table();
+  bool empty(Pfn table);
+  void for_each_below(Pfn table, unsigned level, PageRange range, const std::function<void(Vpn, Pte)>& visit);
+  void free_below(Pfn table, unsigned level, PageRange range, PageRange limits, const Release& release);
+  void free_subtree(Pfn table, unsigned level);
 
   PhysicalMemory& memory_;
   MemoryPort& port_;

@@ -1,6 +1,7 @@
 // Physical memory: frames with bytes, behind one TLM-2.0 target socket, and the allocator that hands
 // them out. A freed frame is poisoned and is the next one to be handed out again: a translation that
-// should be gone is seen to reach somebody else's data at once.
+// should be gone is seen to reach somebody else's data at once. A frame that was never handed out in
+// this run reads as zeroes, like memory after power-on.
 #pragma once
 
 #include <cstdint>
@@ -46,33 +47,40 @@ class PhysicalMemory : public sc_core::sc_module {
   PhysicalMemory(const sc_core::sc_module_name& name, Arbiter& arbiter, MemoryConfig config);
   ~PhysicalMemory() override;
 
-  static constexpr std::uint8_t kPoison = 0xde;  // every byte of a free frame
+  static constexpr std::uint8_t kPoison = 0xde;  // every byte of a frame that was freed
 
   // b_transport (no wait: the initiator has announced the step), transport_dbg, get_direct_mem_ptr.
   tlm_utils::multi_passthrough_target_socket<PhysicalMemory, 64> socket;
 
   MemoryCosts costs;
 
-  // A frame with one reference, its bytes as they were left (poison). kNoPfn: none is free. `owner` names
-  // whom reports blame if somebody else reaches it: "app anon page 3". Last freed, first handed out.
-  // A scheduling point. Emits FrameAllocated.
-  Pfn allocate(FrameUse use, std::string_view owner);
-  void get(Pfn frame);   // one more reference
-  // One reference less; the last one frees the frame. A point when it frees. Emits FrameFreed, before the
-  // bytes are poisoned. Returns true if it was freed.
-  bool put(Pfn frame);
-  void clear(Pfn frame);           // zeroes; costs clear_page
-  void copy(Pfn from, Pfn to);     // costs copy_page
+  // The points below are announced by a task; code that runs before any task (boot) announces nothing.
 
+  // A frame with one reference, its bytes as they were left (poison, or zeroes if never handed out before).
+  // kNoPfn: none is free. `owner` names whom reports blame if somebody else reaches it: "app anon page 3".
+  // Last freed, first handed out; then in ascending order. A point. Emits FrameAllocated.
+  Pfn allocate(FrameUse use, std::string_view owner);
+  void get(Pfn pfn);  // one more reference; RefcountRevived if the frame is free
+  // One reference less; the last one frees the frame. Points when it frees: the count falls (FrameFreed),
+  // the bytes are poisoned, the frame goes to the free list. Returns true if it was freed.
+  // RefcountUnderflow if it is free already.
+  bool put(Pfn pfn);
+  void clear(Pfn pfn);          // zeroes; costs clear_page
+  void copy(Pfn from, Pfn to);  // costs copy_page; a point for the reading and one for the writing
+
+  bool contains(Pfn pfn) const { return pfn.value < config_.frames; }
   Frame& frame(Pfn pfn) { return frames_[pfn.value]; }
   const Frame& frame(Pfn pfn) const { return frames_[pfn.value]; }
   // The host address of a frame's bytes: what a DMI grant gives.
   std::uint8_t* bytes(Pfn pfn) { return bytes_ + (pfn.value << kPageShift); }
   std::uint64_t frames() const { return config_.frames; }
   std::uint64_t free_frames() const { return free_count_; }
-  void reset();  // all free, as after power-on; cost proportional to the frames that were used
+  // All free, as after power-on. Its cost is proportional to the frames that were used.
+  void reset();
 
  private:
+  void point(Time cost, Access access);
+  std::uint64_t bytes_total() const { return config_.frames << kPageShift; }
   void b_transport(int id, tlm::tlm_generic_payload& payload, sc_core::sc_time& delay);
   unsigned transport_dbg(int id, tlm::tlm_generic_payload& payload);
   bool get_direct_mem_ptr(int id, tlm::tlm_generic_payload& payload, tlm::tlm_dmi& dmi);
