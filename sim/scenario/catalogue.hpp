@@ -25,12 +25,12 @@ struct ParameterGroup {
 };
 
 struct DeviceKind {
-  std::string name;                        // gru, probe
+  std::string name;  // gru, probe
   std::string sentence;
-  const ParameterRows* rows = nullptr;     // keys of the device beside kind, attach, without, callbacks
-  std::vector<NamedSentence> protocol;     // rules of its protocol that `without:` may switch off
-  std::vector<NamedSentence> callbacks;    // callbacks that a script may answer (probe only); empty elsewhere
-  std::vector<NamedSentence> counters;     // counters as <device>.<name>
+  const ParameterRows* rows = nullptr;   // keys of the device beside kind, attach, without, callbacks
+  std::vector<NamedSentence> protocol;   // rules of its protocol that `without:` may switch off
+  std::vector<NamedSentence> callbacks;  // callbacks that a script may answer (probe only); empty elsewhere
+  std::vector<NamedSentence> counters;   // counters as <device>.<name>
 };
 
 // A behaviour of a kernel that a scenario may override.
@@ -47,18 +47,18 @@ struct EventKind {
 };
 
 struct Catalogue {
-  std::vector<ParameterGroup> groups;      // machine.*
+  std::vector<ParameterGroup> groups;  // machine.*
   std::vector<DeviceKind> devices;
-  std::vector<NamedSentence> kernels;      // oldest first
-  std::vector<Behaviour> behaviours;       // overridable kernel behaviours
+  std::vector<NamedSentence> kernels;  // oldest first
+  std::vector<Behaviour> behaviours;   // overridable kernel behaviours
   // The value of a behaviour in a kernel, for resolved.yaml; without it only overrides are listed there.
   std::function<std::string(std::string_view kernel, std::string_view behaviour)> behaviour_of;
-  std::vector<NamedSentence> rules;        // of the oracle
+  std::vector<NamedSentence> rules;             // of the oracle
   std::vector<NamedSentence> machine_counters;  // dotted names without a device, e.g. "frames.free"
   std::vector<NamedSentence> core_counters;     // counters as cpuN.<name>
   std::vector<NamedSentence> process_counters;  // counters as <process>.<name>
-  std::vector<EventKind> events;           // tracepoints, for `order:`
-  std::vector<NamedSentence> tasks;        // tasks that no scenario makes (kernel threads), for `by:` in `order:`
+  std::vector<EventKind> events;                // tracepoints, for `order:`
+  std::vector<NamedSentence> tasks;             // tasks that no scenario makes (kernel threads), for `by:` in `order:`
 };
 
 // The one catalogue of this program.

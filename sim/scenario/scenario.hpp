@@ -42,7 +42,7 @@ struct BufferSpec {
   std::uint64_t pages = 1;
   Protection protection = Protection::rw;
   Backing backing = Backing::anon;
-  bool populate = false;       // every page is written (value 0) before the actors start
+  bool populate = false;  // every page is written (value 0) before the actors start
   Mark mark;
 
   bool operator==(const BufferSpec&) const = default;
@@ -61,7 +61,7 @@ struct Step;
 
 // What a probe does when a callback reaches it: steps out of the probe's small vocabulary.
 struct CallbackScript {
-  std::string callback;     // release, start, end, invalidate_page, clear_flush_young, ...
+  std::string callback;  // release, start, end, invalidate_page, clear_flush_young, ...
   std::vector<Step> steps;
   Mark mark;
 
@@ -83,43 +83,44 @@ struct DeviceSpec {
 // The names of verbs and of their arguments live in the verb table (verbs.hpp); Step keeps the parsed
 // arguments in one flat struct, because every verb uses a few of the same dozen.
 struct Generator {
-  std::string pattern;            // stride, random, zipf, chase
-  std::uint64_t count = 0;        // accesses
-  std::uint64_t stride = 64;      // bytes, pattern stride
-  std::uint64_t write_one_in = 0; // 0: only reads; n: every n-th access is a write
+  std::string pattern;               // stride, random, zipf, chase
+  std::uint64_t count = 0;           // accesses
+  std::uint64_t stride = 64;         // bytes, pattern stride
+  std::uint64_t write_one_in = 0;    // 0: only reads; n: every n-th access is a write
   std::uint64_t skew_percent = 100;  // zipf exponent in hundredths
 
   bool operator==(const Generator&) const = default;
 };
 
 struct Step {
-  std::string verb;                      // a name of the verb table
-  std::string id;                        // empty: none
-  std::vector<std::string> after;        // "actor.id": waits until those steps are complete
-  std::optional<Time> at;                // not before this modelled time
-  std::uint64_t times = 1;               // the step is done this often; for a loop: its body
+  std::string verb;                // a name of the verb table
+  std::string id;                  // empty: none
+  std::vector<std::string> after;  // "actor.id": waits until those steps are complete
+  std::optional<Time> at;          // not before this modelled time
+  std::uint64_t times = 1;         // the step is done this often; for a loop: its body
   // ok; an errno name (EFAULT, ENOMEM, EAGAIN, ...); SIGSEGV; "ok-or-fault" (either is fine).
   // Absent: ok is expected.
   std::optional<std::string> result;
   std::map<std::string, std::string> result_by_kernel;  // overrides `result`
 
-  std::string buffer;                    // name of a buffer of the actor's process
-  std::uint64_t first_page = 0;          // pages of the buffer, half open
-  std::uint64_t end_page = 0;            // filled in from the buffer when the file names no pages
-  std::uint64_t offset = 0;              // byte inside each page
-  std::uint64_t pages = 0;               // mmap, brk: size; mremap: size to grow to (0: it moves to `name`)
-  std::optional<VirtAddr> address;       // mmap at
-  std::optional<std::uint64_t> value;    // write: 8 bytes, little endian; page i of the range gets value + i when `count_up`
+  std::string buffer;               // name of a buffer of the actor's process
+  std::uint64_t first_page = 0;     // pages of the buffer, half open
+  std::uint64_t end_page = 0;       // filled in from the buffer when the file names no pages
+  std::uint64_t offset = 0;         // byte inside each page
+  std::uint64_t pages = 0;          // mmap, brk: size; mremap: size to grow to (0: it moves to `name`)
+  std::optional<VirtAddr> address;  // mmap at
+  std::optional<std::uint64_t>
+      value;  // write: 8 bytes, little endian; page i of the range gets value + i when `count_up`
   bool count_up = false;
-  std::optional<std::uint64_t> want;     // read: the value that must be seen
+  std::optional<std::uint64_t> want;  // read: the value that must be seen
   std::map<std::string, std::uint64_t> want_by_kernel;
   Protection protection = Protection::rw;
   Backing backing = Backing::anon;
-  std::string name;                      // barrier, fork's child, mremap's new buffer, device, lock
-  std::string lock_kind = "mutex";       // lock in a probe's script: mutex or spinlock
-  Time duration;                         // delay, sleep
+  std::string name;                 // barrier, fork's child, mremap's new buffer, device, lock
+  std::string lock_kind = "mutex";  // lock in a probe's script: mutex or spinlock
+  Time duration;                    // delay, sleep
   Generator generator;
-  std::vector<Step> body;                // loop
+  std::vector<Step> body;  // loop
   Mark mark;
 
   bool operator==(const Step&) const = default;
@@ -127,16 +128,16 @@ struct Step {
 
 struct ActorSpec {
   std::string name;
-  std::string process;              // empty: a kernel thread
-  std::optional<unsigned> cpu;      // the core that it runs on; for a device actor the core of its user thread.
-                                    // Always there after parsing: a CPU program must name it, a device's has 0
-  std::string device;               // empty: a CPU program
-  std::uint64_t context = 0;        // hardware context of the device; filled in by order if absent
+  std::string process;          // empty: a kernel thread
+  std::optional<unsigned> cpu;  // the core that it runs on; for a device actor the core of its user thread.
+                                // Always there after parsing: a CPU program must name it, a device's has 0
+  std::string device;           // empty: a CPU program
+  std::uint64_t context = 0;    // hardware context of the device; filled in by order if absent
   Time start;
   std::vector<Step> program;
-  std::string lackey;               // program: {lackey: FILE}; path resolved against the scenario's folder
-  std::string lackey_as_written;    // FILE itself, for resolved.yaml
-  std::string mirror;               // a device that repeats the recording's data accesses; empty: none
+  std::string lackey;             // program: {lackey: FILE}; path resolved against the scenario's folder
+  std::string lackey_as_written;  // FILE itself, for resolved.yaml
+  std::string mirror;             // a device that repeats the recording's data accesses; empty: none
   Mark mark;
 
   bool operator==(const ActorSpec&) const = default;
@@ -183,9 +184,9 @@ struct ValueCheck {  // at the end of the run, read without side effects through
 };
 
 struct Expectations {
-  std::vector<std::string> violated;      // exactly these rules are broken; empty: none
-  std::vector<CounterCheck> counters;     // in every run
-  std::vector<CounterCheck> sometimes;    // in at least one run of the kernel
+  std::vector<std::string> violated;    // exactly these rules are broken; empty: none
+  std::vector<CounterCheck> counters;   // in every run
+  std::vector<CounterCheck> sometimes;  // in at least one run of the kernel
   std::vector<OrderCheck> order;
   std::vector<ValueCheck> values;
 
@@ -193,19 +194,19 @@ struct Expectations {
 };
 
 struct Scenario {
-  std::string path;                 // as given on the command line
+  std::string path;  // as given on the command line
   std::string name;
   std::string about;
   std::vector<std::string> kernels;  // at least one
   std::uint64_t seed = 1;
-  std::uint64_t seeds = 1;          // runs with seed, seed+1, ...
-  Time limit{1'000'000'000'000};    // modelled time after which the run is inconclusive; default 1 s
-  std::vector<Setting> machine;     // machine.* and kernel behaviours ("kernel.<behaviour>")
+  std::uint64_t seeds = 1;        // runs with seed, seed+1, ...
+  Time limit{1'000'000'000'000};  // modelled time after which the run is inconclusive; default 1 s
+  std::vector<Setting> machine;   // machine.* and kernel behaviours ("kernel.<behaviour>")
   std::vector<ProcessSpec> processes;
   std::vector<DeviceSpec> devices;
   std::vector<ActorSpec> actors;
-  std::vector<std::string> watch;   // buffers whose every access is written to the event stream: "process.buffer"
-  bool strict = false;              // a live illegal translation is a violation even if never used
+  std::vector<std::string> watch;  // buffers whose every access is written to the event stream: "process.buffer"
+  bool strict = false;             // a live illegal translation is a violation even if never used
   Expectations expect;
   // Replaces `violated` (the parser copies the general one where a kernel names none), adds the rest.
   std::map<std::string, Expectations> expect_by_kernel;

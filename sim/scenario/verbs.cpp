@@ -1,0 +1,205 @@
+#include "sim/scenario/verbs.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace secmmu::language {
+namespace {
+
+constexpr unsigned kCpu = static_cast<unsigned>(User::cpu);
+constexpr unsigned kDevice = static_cast<unsigned>(User::device);
+constexpr unsigned kProbe = static_cast<unsigned>(User::probe);
+
+const Argument kBuffer = {{"buffer", Shape::buffer, true, "Which buffer."}, &Step::buffer};
+const Argument kPages = {{"pages", Shape::pages, false, "Which pages of it, half open; all if absent."}, {}};
+const Argument kOffset = {
+    {"offset", Shape::offset, false, "Byte of each page where the eight bytes start; 0 if absent."}, &Step::offset};
+const Argument kProt = {{"prot", Shape::protection, true, "The new rights."}, &Step::protection};
+
+std::vector<Verb> make_verbs() {
+  return {
+      {"read",
+       "Reads eight bytes of each page.",
+       kCpu | kDevice,
+       true,
+       {kBuffer,
+        kPages,
+        kOffset,
+        {{"want", Shape::want, false, "The number that must be seen, or one for each kernel."}, {}}}},
+      {"write",
+       "Writes eight bytes of each page.",
+       kCpu | kDevice,
+       true,
+       {kBuffer,
+        kPages,
+        kOffset,
+        {{"value", Shape::number, false, "The number to write; one of the simulator's choice if absent."},
+         &Step::value},
+        {{"count_up", Shape::flag, false, "Each further page gets a value higher by one; false if absent."},
+         &Step::count_up}}},
+      {"access",
+       "Makes many accesses after a pattern.",
+       kCpu | kDevice,
+       true,
+       {kBuffer,
+        kPages,
+        {{"pattern", Shape::pattern, true,
+          "stride, random, zipf (few pages get most) or chase (each read names the next)."},
+         &Generator::pattern},
+        {{"count", Shape::count, true, "How many accesses."}, &Generator::count},
+        {{"stride", Shape::count, false, "Bytes from one access to the next, for stride; 64 if absent."},
+         &Generator::stride},
+        {{"write_one_in", Shape::number, false, "Every n-th access is a write; 0, none, if absent."},
+         &Generator::write_one_in},
+        {{"skew", Shape::hundredths, false, "Exponent of zipf; 1.00 if absent."}, &Generator::skew_percent}}},
+      {"mmap",
+       "Maps new memory.",
+       kCpu,
+       true,
+       {{{"buffer", Shape::new_buffer, true, "Its name from now on."}, &Step::buffer},
+        {{"pages", Shape::count, true, "Its size."}, &Step::pages},
+        {{"prot", Shape::protection, false, "Its rights; rw if absent."}, &Step::protection},
+        {{"backing", Shape::backing, false, "Private (anon) or shared; anon if absent."}, &Step::backing},
+        {{"at", Shape::address, false, "Its address; the kernel finds a place if absent."}, &Step::address}}},
+      {"munmap", "Unmaps pages.", kCpu | kProbe, true, {kBuffer, kPages}},
+      {"mprotect", "Changes the rights of pages.", kCpu, true, {kBuffer, kPages, kProt}},
+      {"dontneed", "madvise(MADV_DONTNEED): gives the frames back, keeps the mapping.", kCpu, true, {kBuffer, kPages}},
+      {"mremap",
+       "Moves pages to a fresh place under a new name, or grows the buffer.",
+       kCpu,
+       true,
+       {kBuffer,
+        kPages,
+        {{"to", Shape::new_buffer, false, "Moves: the name of the pages at their new place."}, &Step::name},
+        {{"grow_to", Shape::count, false, "Grows: the new size in pages."}, &Step::pages}}},
+      {"brk",
+       "Sets the size of the heap, the buffer `heap`.",
+       kCpu,
+       true,
+       {{{"pages", Shape::number, true, "The new size."}, &Step::pages}},
+       "pages"},
+      {"fork",
+       "Makes a child process, a copy-on-write image of this one.",
+       kCpu,
+       true,
+       {{{"child", Shape::new_process, true, "Its name; actors of that process start now."}, &Step::name}},
+       "child"},
+      {"exit", "Ends the process.", kCpu, true, {}},
+      {"delay",
+       "Works for some time without giving the core up.",
+       kCpu | kDevice | kProbe,
+       false,
+       {{{"time", Shape::duration, true, "How long."}, &Step::duration}},
+       "time"},
+      {"sleep",
+       "Sleeps: another task may have the core.",
+       kCpu | kProbe,
+       false,
+       {{{"time", Shape::duration, true, "How long."}, &Step::duration}},
+       "time"},
+      {"barrier",
+       "Waits until everyone who names this barrier has come to it.",
+       kCpu | kDevice | kProbe,
+       false,
+       {{{"name", Shape::meeting, true, "The barrier."}, &Step::name}},
+       "name"},
+      {"loop",
+       "Repeats steps.",
+       kCpu | kDevice,
+       false,
+       {{{"times", Shape::count, true, "How often."}, &Step::times},
+        {{"do", Shape::steps, true, "The steps, in order."}, {}}}},
+      {"register",
+       "The device subscribes to this process.",
+       kCpu,
+       true,
+       {{{"device", Shape::device, true, "Which device."}, &Step::name}},
+       "device"},
+      {"unregister",
+       "The device gives its subscription to this process up.",
+       kCpu,
+       true,
+       {{{"device", Shape::device, true, "Which device."}, &Step::name}},
+       "device"},
+      {"zap", "Drops the translations in the callback's range; in release: all.", kProbe, false, {}},
+      {"refuse", "Answers -EAGAIN.", kProbe, false, {}},
+      {"young", "Answers that a page was accessed.", kProbe, false, {}},
+      {"ignore", "Does nothing.", kProbe, false, {}},
+      {"lock",
+       "Takes a lock of the driver's.",
+       kProbe,
+       false,
+       {{{"name", Shape::lock, true, "Its name."}, &Step::name},
+        {{"kind", Shape::lock_kind, false, "mutex or spinlock; mutex if absent."}, &Step::lock_kind}},
+       "name"},
+      {"unlock",
+       "Gives a lock back.",
+       kProbe,
+       false,
+       {{{"name", Shape::lock, true, "Its name."}, &Step::name}},
+       "name"},
+      {"unregister", "Gives its own subscription to this address space up.", kProbe, false, {}},
+      {"free", "Frees its own subscription's memory.", kProbe, false, {}},
+  };
+}
+
+}  // namespace
+
+bool Verb::bare() const {
+  return std::none_of(arguments.begin(), arguments.end(), [](const Argument& a) { return a.key.required; });
+}
+
+const Argument* Verb::find(std::string_view argument) const {
+  for (const Argument& candidate : arguments)
+    if (candidate.key.name == argument) return &candidate;
+  return nullptr;
+}
+
+const std::vector<Verb>& verbs() {
+  static const std::vector<Verb> table = make_verbs();
+  return table;
+}
+
+const Verb* find_verb(std::string_view name, User user) {
+  for (const Verb& verb : verbs())
+    if (verb.name == name && verb.may(user)) return &verb;
+  return nullptr;
+}
+
+std::vector<std::string> verb_names(User user) {
+  std::vector<std::string> names;
+  for (const Verb& verb : verbs())
+    if (verb.may(user)) names.emplace_back(verb.name);
+  return names;
+}
+
+std::vector<std::string> argument_names(const Verb& verb) {
+  std::vector<std::string> names;
+  for (const Argument& argument : verb.arguments) names.emplace_back(argument.key.name);
+  return names;
+}
+
+std::string_view to_text(User user) {
+  switch (user) {
+    case User::cpu:
+      return "a CPU program";
+    case User::device:
+      return "a device program";
+    case User::probe:
+      return "a probe's script";
+  }
+  return "";
+}
+
+std::vector<std::string> users_of(std::string_view verb) {
+  std::vector<std::string> users;
+  for (const User user : {User::cpu, User::device, User::probe})
+    if (find_verb(verb, user) != nullptr) users.emplace_back(to_text(user));
+  return users;
+}
+
+bool may_use_modifier(User user, std::string_view modifier) {
+  return user != User::probe || modifier == "times" || modifier == "result";
+}
+
+}  // namespace secmmu::language
