@@ -54,6 +54,7 @@ TEST_CASE("a wrong row in a table of changes is refused whatever the kernel") {
   const auto apply = [&](Change change) { apply_changes({std::move(change)}, rows, {2, 6, 27}, &behaviour); };
   CHECK_THROWS_AS(apply({"c0ffee", {6, 0, 0}, "no_such_thing", true, ""}), std::logic_error);
   CHECK_THROWS_AS(apply({"c0ffee", {6, 0, 0}, "get_put", std::string("yes"), ""}), std::logic_error);
+  CHECK_THROWS_AS(apply({"c0ffee", {6, 0, 0}, "read_side", true, ""}), std::logic_error);
   CHECK_THROWS_AS(apply({"c0ffee", {6, 0, 0}, "read_side", std::string("qsbr"), ""}), std::logic_error);
   CHECK_NOTHROW(apply({"c0ffee", {6, 0, 0}, "read_side", std::string("rcu"), ""}));
 }

@@ -130,3 +130,42 @@ TEST_CASE("nobody is called after its unregister returned, whatever the delay") 
     CHECK(walked_during > 0);
   }
 }
+
+// A search over interleavings sees only what is announced.
+TEST_CASE("every look at the list and every edit of it is announced before it happens") {
+  class Listener final : public Strategy {
+   public:
+    Task* choose(const std::vector<Task*>& ready) override {
+      const Access& access = ready.front()->announced();
+      if (access.kind == ObjectKind::subscriptions && access.owner == 7) seen += access.write ? 'w' : 'r';
+      return ready.front();
+    }
+    std::string seen;
+  };
+  struct Row {
+    const char* kernel;
+    const char* registering;
+    const char* announcing;
+    const char* leaving;
+    const char* ending;
+  };
+  const Row rows[] = {{"v3.2", "wwww", "rrrrrrrr", "rw", "rw"}, {"v6.10", "wwww", "rrrrrrrr", "rw", "rrrw"}};
+  for (const Row& row : rows) {
+    CAPTURE(row.kernel);
+    World world(row.kernel);
+    Subscriber a("a", kEverything);
+    Subscriber b("b", kEverything);
+    Listener listener;
+    const auto seen_by = [&](const std::function<void()>& body) {
+      listener.seen.clear();
+      machine().arbiter().set_strategy(&listener);
+      world.alone(body);
+      machine().arbiter().set_strategy(nullptr);
+      return listener.seen;
+    };
+    CHECK(seen_by([&] { world.subscribe({&a, &b}); }) == row.registering);
+    CHECK(seen_by([&] { world.invalidate(); }) == row.announcing);
+    CHECK(seen_by([&] { world.core.unregister(a, world.mm); }) == row.leaving);
+    CHECK(seen_by([&] { world.mm.exit(); }) == row.ending);
+  }
+}
