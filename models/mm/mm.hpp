@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -13,10 +14,12 @@
 #include "models/cpu/shootdown.hpp"
 #include "models/memory/page_table.hpp"
 #include "models/memory/physical_memory.hpp"
+#include "models/mm/shared_object.hpp"
 #include "models/mm/vma.hpp"
 #include "notifier/address_space.hpp"
 #include "notifier/kernel.hpp"
 #include "notifier/notifier_core.hpp"
+#include "notifier/substrate/sync/mutex.hpp"
 #include "notifier/substrate/sync/spinlock.hpp"
 
 namespace secmmu {
@@ -30,12 +33,33 @@ struct MmCosts {
 };
 const ParameterTable<MmCosts>& mm_cost_table();
 
-// How mm/ behaves in one kernel; values from the table of changes (changes.cpp).
+struct MmConfig {
+  // Linux's limit with 4 KiB pages: 8 in the gather itself, 19 further batches of 510.
+  std::uint64_t gather_pages = 8 + 19 * 510;
+};
+const ParameterTable<MmConfig>& mm_table();
+
+// How mm/ behaves in one kernel; values from the table of changes (changes.cpp). The defaults are v6.10's.
+// What is said to subscribers also depends on the callbacks that the notifier core of that kernel has.
 struct MmBehaviour {
-  std::string mprotect_range = "populated";   // whole-span | populated: what a start of mprotect covers (v3.15)
-  std::string cow_notify = "start-end";       // change-pte | start-end: how copy-on-write tells (v3.7 on: start-end)
-  std::string fork_notifies = "anon-vma";     // cow-vma | anon-vma: which VMAs of the parent are announced
-  std::string pte_lock = "per-table";
+  // --- what subscribers are told ---
+  std::string mprotect_range = "populated";  // whole-span | populated: what a start of mprotect covers
+  std::string cow_notify = "start-end";      // invalidate-page | change-pte | start-end: how copy-on-write tells
+  bool change_pte_first = true;              // change_pte comes before the new PTE is written (where it exists)
+
+  // --- when CPUs are flushed, and when pages are freed ---
+  std::string gather_flush = "hull";         // whole-mm | hull: what the flush of a gather covers
+  bool zap_flushes_under_lock = true;        // a zap that must flush early does so before it drops the PTE lock
+  bool gather_collision = true;              // a gather that ends while another is open flushes everything
+  std::string mprotect_flush = "gather";     // always | if-changed | gather
+
+  // --- when a write fault copies, when mprotect gives the write bit back ---
+  std::string cow_reuse = "exclusive";       // one-mapping | one-reference | exclusive
+  std::string mprotect_upgrade = "exclusive";  // never | dirty | exclusive
+
+  // --- locks ---
+  bool munmap_downgrades = true;             // munmap unmaps with mmap_lock held for reading only
+  std::string exit_lock = "read-then-write"; // none | read-then-write: how exit_mmap holds mmap_lock
 };
 const ParameterTable<MmBehaviour>& mm_behaviour_table();
 const std::vector<Change>& mm_changes();
@@ -56,7 +80,9 @@ class MmSystem {
   Shootdown& shootdown;
   NotifierCore& notifier;
   MmCosts costs;
+  MmConfig config;
   MmBehaviour behaviour;
+  Mutex all_locks_mutex;  // one taker of all locks at a time, whatever its mm
 
   // A new, empty address space with one user.
   Mm& create(std::string name);
@@ -64,12 +90,19 @@ class MmSystem {
   const std::vector<std::unique_ptr<Mm>>& spaces() const { return spaces_; }
   Mm* find(std::string_view name);
   Mm* by_asid(std::uint32_t asid);
-  Pfn zero_page();      // allocated at the first use
+  // Allocated and cleared at the first use, kept for ever; kNoPfn: no frame is free. Points.
+  Pfn zero_page();
+  Pfn zero_page_if_any() const { return zero_page_; }
+  SharedObject& create_object(std::uint64_t pages);
+  // Forgets those that nobody maps any more.
+  void drop_unmapped_objects();
+  const std::vector<std::unique_ptr<SharedObject>>& objects() const { return objects_; }
   std::uint64_t next_anon_vma() { return ++anon_vmas_; }
-  void reset();
+  void reset();  // drops all address spaces, without points; PhysicalMemory::reset() takes the frames back
 
  private:
   std::vector<std::unique_ptr<Mm>> spaces_;
+  std::vector<std::unique_ptr<SharedObject>> objects_;
   Pfn zero_page_ = kNoPfn;
   std::uint64_t anon_vmas_ = 0;
 };
@@ -88,8 +121,11 @@ class Mm final : public AddressSpace {
   VirtAddr brk_end{0};
   bool torn_down = false;     // exit_mmap has run
   bool freed = false;         // mm_count fell to 0
+  // What the drivers' mappings do when they are closed. exit runs them in order after the pages were freed,
+  // where Linux calls remove_vma and with it vm_ops->close.
+  std::vector<std::function<void()>> at_close;
   bool signal_pending = false;      // makes take_all_locks answer EINTR
-  bool fail_next_allocation = false;  // makes a registration answer ENOMEM
+  unsigned pending_gathers = 0;     // unmappings whose flush is still to come
   struct Counters {
     std::uint64_t faults = 0;
     std::uint64_t zero_pages = 0;    // faults answered with the zero page
@@ -111,10 +147,8 @@ class Mm final : public AddressSpace {
 
   Translation translation() const { return {id_, table.root()}; }
   // The VMA that holds `page`, widened to its borders; pages.empty() if none.
-  Vma vma_at(Vpn page) const;
-  // The pieces of VMAs in the range, ascending.
-  std::vector<Vma> vmas_in(PageRange range) const;
-  // The lowest free gap of `pages`, at or above the mmap base, aligned to `align` pages.
+  Vma vma_at(Vpn page) const { return find_vma(vmas, page); }
+  // The lowest free gap of `pages`, at or above the mmap base, aligned to `align` pages. 0: there is none.
   VirtAddr find_gap(std::uint64_t pages, std::uint64_t align) const;
   // What hardware would find there now: without side effects or points, for expectations and reports.
   Pte peek(Vpn page);
@@ -125,7 +159,7 @@ class Mm final : public AddressSpace {
   RwSemaphore mmap_lock_;
   ReferenceCount users_;
   ReferenceCount count_;
-  SpinLock all_locks_;  // stands for the rmap locks that mm_take_all_locks collects
+  Mutex rmap_lock_;  // stands for all the locks of reverse mappings that mm_take_all_locks collects
 };
 
 // --- operations: system calls. Each takes mmap_lock itself and may sleep. ------------------------------
@@ -137,7 +171,7 @@ struct MmapRequest {
   Rights rights;
   bool shared = false;
 };
-Errno mmap(Mm& mm, const MmapRequest& request, VirtAddr& result);          // EINVAL, ENOMEM, EEXIST
+Errno mmap(Mm& mm, const MmapRequest& request, VirtAddr& result);          // EINVAL, ENOMEM
 Errno munmap(Mm& mm, PageRange range);                                    // EINVAL
 Errno mprotect(Mm& mm, PageRange range, Rights rights);                   // ENOMEM at the first hole
 Errno madvise_dontneed(Mm& mm, PageRange range);                          // ENOMEM if a part is not mapped
@@ -150,9 +184,11 @@ struct MremapRequest {
   VirtAddr to{0};
 };
 Errno mremap(Mm& mm, const MremapRequest& request, VirtAddr& result);      // EFAULT, EINVAL, ENOMEM
+// `result` is the break after the call, also when it refused (ENOMEM). An end of 0 only asks.
 Errno brk(Mm& mm, VirtAddr end, VirtAddr& result);
-// The child is a new address space that shares private pages copy-on-write.
-Errno fork(Mm& parent, Mm& child);                                        // ENOMEM
+// `child` is a new, empty address space: it gets the parent's VMAs and shares private pages copy-on-write.
+// After ENOMEM it holds a part of them; mmput takes that back.
+Errno fork(Mm& parent, Mm& child);
 // A user of the address space goes; the last one runs exit_mmap (release, unmap all, free tables).
 void mmput(Mm& mm);
 
@@ -162,9 +198,23 @@ enum class FaultResult { resolved, segv, out_of_memory };
 // Takes mmap_lock for reading. Also for remote callers (a driver's get_user_pages): nothing here asks who
 // runs on the core.
 FaultResult handle_fault(Mm& mm, Vpn page, bool write);
-// Linux's get_user_pages for one page: faults as needed, takes a reference on the frame. EFAULT.
+FaultResult handle_fault_locked(Mm& mm, Vpn page, bool write);  // mmap_lock is held
+// Linux's get_user_pages for one page: faults as needed, takes a reference on the frame, which the caller
+// puts. EFAULT: no VMA or no such right; ENOMEM.
 Errno get_user_page(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry);
+Errno get_user_page_locked(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry);  // mmap_lock is held
 // Lockless look at the PTE, as a driver in atomic context does it. A point.
 Pte lookup_pte(Mm& mm, Vpn page);
+
+// --- the machine's side ---------------------------------------------------------------------------------
+
+// The core executes in this address space from now on: joins its mask, then loads the root. Points.
+void load_on(Mm& mm, Core& core);
+
+// --- debugging -------------------------------------------------------------------------------------------
+
+// Compares page tables, frames, VMAs and counters of the whole system; empty if they agree, else one
+// sentence per contradiction. Only when no operation is under way. No points.
+std::string audit(MmSystem& system);
 
 }  // namespace secmmu

@@ -4,8 +4,8 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
+#include <boost/container/small_vector.hpp>
 #include <boost/icl/interval_map.hpp>
 
 #include "notifier/substrate/address.hpp"
@@ -17,6 +17,7 @@ struct Rights {
   bool write = false;
   bool execute = false;
   constexpr bool operator==(const Rights&) const = default;
+  constexpr bool none() const { return !read && !write && !execute; }
 };
 
 class SharedObject;  // pages of shared anonymous memory, by offset; lives as long as somebody maps it
@@ -24,10 +25,11 @@ class SharedObject;  // pages of shared anonymous memory, by offset; lives as lo
 struct VmaAttributes {
   Rights rights;
   bool shared = false;
-  std::shared_ptr<SharedObject> object;  // shared only
-  std::uint64_t origin = 0;              // shared: offset of the object minus the page number (modulo 2^64)
-  std::uint64_t anon_vma = 0;            // 0: no private page was ever allocated here
-  bool mapped = false;                   // false: the identity element of the map, no VMA
+  bool accounted = false;          // VM_ACCOUNT: private, and was writable once; parts what mprotect made equal
+  bool mapped = false;             // false: the identity element of the map, no VMA
+  SharedObject* object = nullptr;  // shared only; counts the pages that VMAs map
+  std::uint64_t origin = 0;        // offset of the backing minus the page number (modulo 2^64)
+  std::uint64_t anon_vma = 0;      // 0: no private page was ever allocated here
 
   bool operator==(const VmaAttributes&) const = default;
 };
@@ -41,6 +43,29 @@ inline VmaAttributes& operator+=(VmaAttributes& left, const VmaAttributes& right
 struct Vma {
   PageRange pages;
   VmaAttributes attributes;
+
+  // Where in its backing a page lies.
+  std::uint64_t offset_of(Vpn page) const { return page.value + attributes.origin; }
 };
+// A copy, so that it stays valid when another task changes the map at the next scheduling point.
+using VmaList = boost::container::small_vector<Vma, 4>;
+
+inline VmaMap::interval_type interval_of(PageRange range) { return {range.first.value, range.end.value}; }
+inline PageRange range_of(const VmaMap::interval_type& interval) { return {{interval.lower()}, {interval.upper()}}; }
+
+// The VMA that holds `page`, widened to its borders; pages.empty() if none.
+Vma find_vma(const VmaMap& map, Vpn page);
+// The pieces of VMAs in the range, ascending, clipped to it.
+VmaList vmas_in(const VmaMap& map, PageRange range);
+bool any_vma(const VmaMap& map, PageRange range);
+// Makes the range one mapping of these attributes. Rule modelled: a piece without anon_vma takes that of an
+// otherwise equal neighbour (the previous one first) and becomes one VMA with it; a piece that has one does
+// not join a neighbour without.
+void set_vma(VmaMap& map, PageRange range, VmaAttributes attributes);
+// Rule modelled: the first private page of a VMA brings it an anon_vma, that of a neighbour (the next one
+// first) which differs in access rights only, else `fresh`. False: it had one.
+bool adopt_anon_vma(VmaMap& map, Vpn page, std::uint64_t fresh);
+// The nearest VMA borders around a range that holds none: what free_pgtables calls floor and ceiling.
+PageRange hole_around(const VmaMap& map, PageRange range);
 
 }  // namespace secmmu

@@ -1,0 +1,48 @@
+#include "models/mm/mm.hpp"
+
+namespace secmmu {
+
+const ParameterTable<MmBehaviour>& mm_behaviour_table() {
+  using B = MmBehaviour;
+  static const ParameterTable<B> table =
+      ParameterTable<B>("mm")
+          .choice("mprotect_range", &B::mprotect_range, {"whole-span", "populated"},
+                  "What a start of mprotect covers: the whole piece of a VMA, or from the first page table that exists "
+                  "on, once for each GiB; then nothing is announced where no page table is.")
+          .choice("cow_notify", &B::cow_notify, {"invalidate-page", "change-pte", "start-end"},
+                  "How copy-on-write tells subscribers. invalidate-page: after the old entry is gone. change-pte: the "
+                  "new entry, once. start-end: a range of one page around both.")
+          .flag("change_pte_first", &B::change_pte_first,
+                "change_pte is called before the new entry is written; otherwise after, when CPUs already use it.")
+          .choice("gather_flush", &B::gather_flush, {"whole-mm", "hull"},
+                  "What an unmapping flushes: the address space, or from the lowest to the highest changed page.")
+          .flag("zap_flushes_under_lock", &B::zap_flushes_under_lock,
+                "An unmapping that must flush early (a full batch of pages, a dirty shared page) flushes while it holds "
+                "the lock of the page table. Otherwise it flushes after, and for a full batch only.")
+          .flag("gather_collision", &B::gather_collision,
+                "An unmapping that ends while another one of the same mm is open flushes everything, for it may have "
+                "found entries gone that the other has not flushed yet.")
+          .choice("mprotect_flush", &B::mprotect_flush, {"always", "if-changed", "gather"},
+                  "When mprotect flushes TLBs: after each piece; after each piece in which an entry was there; or once "
+                  "at the end, over the entries whose change a TLB could miss.")
+          .choice("cow_reuse", &B::cow_reuse, {"one-mapping", "one-reference", "exclusive"},
+                  "When a write fault keeps the page instead of copying it: nobody else maps it; nobody else holds it "
+                  "in any way; or it is marked as never shared, else as one-reference.")
+          .choice("mprotect_upgrade", &B::mprotect_upgrade, {"never", "dirty", "exclusive"},
+                  "Which private pages mprotect itself makes writable again: none, so that each takes a fault; those "
+                  "never shared and dirty; those never shared.")
+          .flag("munmap_downgrades", &B::munmap_downgrades,
+                "munmap takes the pages out with mmap_lock held for reading only, so that faults elsewhere go on.")
+          .choice("exit_lock", &B::exit_lock, {"none", "read-then-write"},
+                  "How the end of an mm holds mmap_lock: not at all, or for reading while it takes the pages out and for "
+                  "writing while it frees the page tables.");
+  return table;
+}
+
+MmBehaviour mm_behaviour(KernelVersion version) {
+  MmBehaviour behaviour;
+  apply_changes(mm_changes(), mm_behaviour_table(), version, &behaviour);
+  return behaviour;
+}
+
+}  // namespace secmmu

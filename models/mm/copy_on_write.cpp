@@ -1,0 +1,102 @@
+// Write faults on entries that forbid writing: the page is kept, or copied away.
+#include "models/mm/entries.hpp"
+#include "models/mm/gather.hpp"
+
+namespace secmmu {
+
+namespace {
+
+bool may_reuse(MmSystem& system, Pte entry) {
+  const Frame& frame = system.memory.frame(entry.frame());
+  if (frame.use != FrameUse::anonymous) return false;
+  if (system.behaviour.cow_reuse == "one-mapping") return frame.mappings == 1;
+  if (system.behaviour.cow_reuse == "exclusive" && exclusive(entry)) return true;
+  return frame.references == 1;
+}
+
+// The copy takes the place of the old page. page_table_lock is held, the old frame cannot be freed.
+//
+// Rule: the entry is cleared and the CPUs flushed before the new one is written, so that nobody uses both
+// pages at the same time. The same must hold for devices: what they are told depends on the kernel.
+void replace(Mm& mm, const Vma& vma, Vpn page, Pfn fresh) {
+  MmSystem& system = mm.system;
+  const MmBehaviour& behaviour = system.behaviour;
+  NotifierCore& notifier = system.notifier;
+  const bool change_pte = behaviour.cow_notify != "invalidate-page" && notifier.behaviour().change_pte;
+
+  announce_write(mm, page);
+  const Pte old = mm.table.read(page);
+  store(mm, page, old, Pte{}, "cow");
+  flush_tlbs(mm, one_page(page));
+  if (behaviour.cow_notify == "invalidate-page" && notifier.behaviour().invalidate_page)
+    notifier.invalidate_page(mm, page);
+  if (change_pte && behaviour.change_pte_first) notifier.change_pte(mm, page, fresh, true);
+
+  announce_write(mm, page);
+  const Pte entry = with(entry_for(fresh, vma.attributes.rights, true), Pte::kDirty | kExclusive);
+  store(mm, page, Pte{}, entry, "cow");
+  if (change_pte && !behaviour.change_pte_first) notifier.change_pte(mm, page, fresh, true);
+
+  --system.memory.frame(old.frame()).mappings;
+  ++system.memory.frame(fresh).mappings;
+  system.memory.put(old.frame());  // the mapping's reference; the fault has its own
+}
+
+// `old`: the page that the entry maps, with a reference of ours.
+FaultResult copy(Mm& mm, const Vma& vma, Vpn page, Pfn old, std::string_view& how) {
+  MmSystem& system = mm.system;
+  PhysicalMemory& memory = system.memory;
+  prepare_anon_vma(mm, page);
+  const Pfn fresh = memory.allocate(FrameUse::anonymous, owner_name(mm, page));
+  if (fresh == kNoPfn) {
+    memory.put(old);
+    return FaultResult::out_of_memory;
+  }
+  if (old == system.zero_page_if_any())
+    memory.clear(fresh);
+  else
+    memory.copy(old, fresh);
+
+  const bool announce = system.behaviour.cow_notify == "start-end";
+  InvalidateRange announced{&mm, one_page(page), InvalidateEvent::clear};
+  if (announce) system.notifier.invalidate_range_start(announced);
+  mm.page_table_lock.lock();
+  announce_read(mm, page);
+  const Pte now = mm.table.read(page);
+  const bool same = now.present() && !now.writable() && now.frame() == old;
+  if (same) {
+    replace(mm, vma, page, fresh);
+    ++mm.counters.cow_copies;
+    how = "cow_copy";
+  }
+  mm.page_table_lock.unlock();
+  if (announce) system.notifier.invalidate_range_end(announced);
+  if (!same) memory.put(fresh);
+  memory.put(old);
+  return FaultResult::resolved;
+}
+
+}  // namespace
+
+FaultResult write_fault(Mm& mm, const Vma& vma, Vpn page, Pte seen, std::string_view& how) {
+  MmSystem& system = mm.system;
+  mm.page_table_lock.lock();
+  announce_write(mm, page);
+  const Pte entry = mm.table.read(page);
+  const bool changed = !entry.present() || entry.writable() || entry.frame() != seen.frame();
+  if (!changed && (vma.attributes.shared || may_reuse(system, entry))) {
+    // More rights need no flush: a TLB that does not know of them asks again.
+    const std::uint64_t mine = vma.attributes.shared ? 0 : kExclusive;
+    store(mm, page, entry, with(entry, Pte::kWritable | Pte::kDirty | Pte::kAccessed | mine), "fault");
+    if (!vma.attributes.shared) ++mm.counters.cow_reuses;
+    how = vma.attributes.shared ? "shared" : "cow_reuse";
+    mm.page_table_lock.unlock();
+    return FaultResult::resolved;
+  }
+  if (!changed) system.memory.get(entry.frame());
+  mm.page_table_lock.unlock();
+  if (changed) return FaultResult::resolved;
+  return copy(mm, vma, page, entry.frame(), how);
+}
+
+}  // namespace secmmu

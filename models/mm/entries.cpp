@@ -1,0 +1,78 @@
+#include "models/mm/entries.hpp"
+
+#include <fmt/format.h>
+
+#include "models/memory/events.hpp"
+
+namespace secmmu {
+
+void store(Mm& mm, Vpn page, Pte old, Pte fresh, std::string_view why) {
+  mm.table.write(page, fresh);
+  constexpr std::uint64_t kVisible = Pte::kFrameMask | Pte::kPresent | Pte::kWritable | Pte::kNoExecute;
+  const bool shows = ((old.bits ^ fresh.bits) & kVisible) != 0 && (old.present() || fresh.present());
+  Bus& bus = mm.system.arbiter.bus();
+  if (!shows || !bus.wanted<PteChanged>()) return;
+  const auto frame = [](Pte entry) { return entry.present() ? entry.frame() : kNoPfn; };
+  const auto writable = [](Pte entry) { return entry.present() && entry.writable(); };
+  bus.emit(PteChanged{mm.name(), mm.id(), page, frame(old), writable(old), frame(fresh), writable(fresh), why});
+}
+
+PageList populated_pages(Mm& mm, PageRange pages) {
+  PageList list;
+  mm.table.for_each(pages, [&list](Vpn page, Pte) { list.push_back(page); });
+  return list;
+}
+
+TableList populated_tables(Mm& mm, PageRange range) {
+  TableList list;
+  if (in_first_table(range) == range) {
+    if (mm.table.has_table(range.first)) list.push_back(range);
+    return list;
+  }
+  mm.table.for_each(range, [&](Vpn page, Pte) {
+    if (!list.empty() && list.back().contains(page)) return;
+    const Vpn table{page.value & ~(kTableEntries - 1)};
+    list.push_back(PageRange{table, table + kTableEntries}.intersect(range));
+  });
+  return list;
+}
+
+namespace {
+
+void show_lock(Mm& mm) {
+  Bus& bus = mm.system.arbiter.bus();
+  if (!bus.wanted<MmapLockWanted>()) return;
+  const RwSemaphore& lock = mm.mmap_lock();
+  bus.emit(MmapLockWanted{mm.name(), mm.id(),
+                          lock.held_for_write() ? "write" : (lock.held_for_read() ? "read" : "free")});
+}
+
+}  // namespace
+
+void lock_for_reading(Mm& mm) {
+  mm.mmap_lock().lock_read();
+  show_lock(mm);
+}
+void unlock_for_reading(Mm& mm) {
+  mm.mmap_lock().unlock_read();
+  show_lock(mm);
+}
+void lock_for_writing(Mm& mm, unsigned nesting) {
+  mm.mmap_lock().lock_write(nesting);
+  show_lock(mm);
+}
+void unlock_for_writing(Mm& mm) {
+  mm.mmap_lock().unlock_write();
+  show_lock(mm);
+}
+void downgrade_to_reading(Mm& mm) {
+  mm.mmap_lock().downgrade();
+  show_lock(mm);
+}
+
+std::string owner_name(Mm& mm, Vpn page) {
+  if (!mm.system.arbiter.bus().wanted<FrameAllocated>()) return {};
+  return fmt::format("{} {}", mm.name(), to_text(address_of(page)));
+}
+
+}  // namespace secmmu

@@ -1,0 +1,82 @@
+// What every operation does with page-table entries, and the frame of a system call.
+#pragma once
+
+#include <boost/container/small_vector.hpp>
+
+#include "models/mm/events.hpp"
+#include "models/mm/mm.hpp"
+
+namespace secmmu {
+
+// A bit that hardware ignores: the page is anonymous and this is its only mapping (Linux's PageAnonExclusive,
+// kept in the entry since there is but one). fork takes it away from both sides.
+inline constexpr std::uint64_t kExclusive = 1ULL << 9;
+
+constexpr bool exclusive(Pte entry) { return (entry.bits & kExclusive) != 0; }
+constexpr Pte with(Pte entry, std::uint64_t bits) { return {entry.bits | bits}; }
+constexpr Pte without(Pte entry, std::uint64_t bits) { return {entry.bits & ~bits}; }
+
+// A fresh entry with the rights of its VMA; `writable` only if the kernel grants that now.
+constexpr Pte entry_for(Pfn frame, const Rights& rights, bool writable) {
+  return make_pte(frame, Pte::kPresent | Pte::kUser | Pte::kAccessed | (writable ? Pte::kWritable : 0) |
+                             (rights.execute ? 0 : Pte::kNoExecute));
+}
+
+inline void announce_read(Mm& mm, Vpn page) {
+  mm.system.arbiter.step(mm.system.costs.pte_read, reads(ObjectKind::pte, mm.id(), page.value));
+}
+inline void announce_write(Mm& mm, Vpn page) {
+  mm.system.arbiter.step(mm.system.costs.pte_write, writes(ObjectKind::pte, mm.id(), page.value));
+}
+// Writes an entry whose table exists, after announce_write() and without a point in between: `old` is what
+// is there. Leaves a PteChanged if the hardware can tell the difference.
+void store(Mm& mm, Vpn page, Pte old, Pte fresh, std::string_view why);
+
+// The pages of one table's range whose entries are not none. Read at once, without a point.
+using PageList = boost::container::small_vector<Vpn, 64>;
+PageList populated_pages(Mm& mm, PageRange pages);
+// The parts of a range, one per last-level table, whose table exists and holds an entry that is not none.
+using TableList = boost::container::small_vector<PageRange, 8>;
+TableList populated_tables(Mm& mm, PageRange range);
+// The part of `range` that lies in the same last-level table as its first page.
+constexpr PageRange in_first_table(PageRange range) {
+  const Vpn border{(range.first.value | (kTableEntries - 1)) + 1};
+  return {range.first, border < range.end ? border : range.end};
+}
+
+// Takes and gives back mmap_lock, and shows its state to who wants to see it.
+void lock_for_reading(Mm& mm);
+void unlock_for_reading(Mm& mm);
+void lock_for_writing(Mm& mm, unsigned nesting = 0);
+void unlock_for_writing(Mm& mm);
+void downgrade_to_reading(Mm& mm);
+
+// The frame of a system call: its cost and its two events around `body`, which answers an Errno.
+template <class Body>
+Errno system_call(Mm& mm, std::string_view call, PageRange pages, Body body) {
+  Arbiter& arbiter = mm.system.arbiter;
+  arbiter.bus().emit(SyscallBegin{mm.name(), mm.id(), call, pages});
+  arbiter.step(mm.system.costs.syscall);
+  const Errno result = body();
+  arbiter.bus().emit(SyscallEnd{mm.name(), mm.id(), call, errno_name(result)});
+  return result;
+}
+
+// Whom reports name as the owner of a page: "app 0x7f0000001000". Built only if somebody listens.
+std::string owner_name(Mm& mm, Vpn page);
+
+constexpr bool is_user_range(PageRange range) { return !range.empty() && range.end <= kWholeSpace.end; }
+
+// --- parts of operations that several system calls share; mmap_lock is held for writing ---
+
+void map_span(Mm& mm, PageRange range, const VmaAttributes& attributes);
+// Unmaps the span and all that lies in it; nothing happens if no VMA does. `may_downgrade`: mmap_lock may be
+// held for reading only from the unmapping on; true is returned if it then is.
+bool unmap_span(Mm& mm, PageRange range, bool may_downgrade);
+// Brings the VMA of a private page its anon_vma, at the first private page.
+void prepare_anon_vma(Mm& mm, Vpn page);
+// A write to a present entry that forbids it; `seen` is that entry.
+FaultResult write_fault(Mm& mm, const Vma& vma, Vpn page, Pte seen, std::string_view& how);
+void exit_mmap(Mm& mm);
+
+}  // namespace secmmu

@@ -1,0 +1,153 @@
+// Page faults, of CPUs and of drivers that need a page.
+#include "models/mm/entries.hpp"
+
+namespace secmmu {
+
+namespace {
+
+bool allowed(const Rights& rights, bool write) { return write ? rights.write : !rights.none(); }
+
+// Maps a frame where no entry is, with the reference that the caller holds. False: somebody else was faster
+// (the reference stays the caller's).
+bool map_frame(Mm& mm, Vpn page, Pte entry) {
+  mm.page_table_lock.lock();
+  announce_write(mm, page);
+  const bool free = mm.table.read(page).none();
+  if (free) {
+    store(mm, page, Pte{}, entry, "fault");
+    ++mm.system.memory.frame(entry.frame()).mappings;
+    ++mm.counters.resident;
+  }
+  mm.page_table_lock.unlock();
+  return free;
+}
+
+FaultResult read_fault(Mm& mm, const Vma& vma, Vpn page, std::string_view& how) {
+  PhysicalMemory& memory = mm.system.memory;
+  const Pfn zero = mm.system.zero_page();
+  if (zero == kNoPfn || !mm.table.ensure(page)) return FaultResult::out_of_memory;
+  memory.get(zero);
+  if (map_frame(mm, page, entry_for(zero, vma.attributes.rights, false))) {
+    ++mm.counters.zero_pages;
+    how = "zero_page";
+  } else {
+    memory.put(zero);
+  }
+  return FaultResult::resolved;
+}
+
+FaultResult first_write_fault(Mm& mm, const Vma& vma, Vpn page, std::string_view& how) {
+  PhysicalMemory& memory = mm.system.memory;
+  if (!mm.table.ensure(page)) return FaultResult::out_of_memory;
+  prepare_anon_vma(mm, page);
+  const Pfn fresh = memory.allocate(FrameUse::anonymous, owner_name(mm, page));
+  if (fresh == kNoPfn) return FaultResult::out_of_memory;
+  memory.clear(fresh);
+  if (map_frame(mm, page, with(entry_for(fresh, vma.attributes.rights, true), Pte::kDirty | kExclusive)))
+    how = "new_page";
+  else
+    memory.put(fresh);
+  return FaultResult::resolved;
+}
+
+// Rule: a shared page is mapped with all rights of its VMA at the first fault, whatever that fault was.
+FaultResult shared_fault(Mm& mm, const Vma& vma, Vpn page, bool write, std::string_view& how) {
+  PhysicalMemory& memory = mm.system.memory;
+  SharedObject& object = *vma.attributes.object;
+  const std::uint64_t offset = vma.offset_of(page);
+  if (offset >= object.size()) {
+    how = "sigbus";
+    return FaultResult::segv;
+  }
+  const Pfn frame = object.page(offset, owner_name(mm, page));
+  if (frame == kNoPfn) return FaultResult::out_of_memory;
+  memory.get(frame);
+  if (!mm.table.ensure(page)) {
+    memory.put(frame);
+    return FaultResult::out_of_memory;
+  }
+  const Pte entry = entry_for(frame, vma.attributes.rights, vma.attributes.rights.write);
+  if (map_frame(mm, page, write ? with(entry, Pte::kDirty) : entry))
+    how = "shared";
+  else
+    memory.put(frame);
+  return FaultResult::resolved;
+}
+
+FaultResult resolve(Mm& mm, Vpn page, bool write, std::string_view& how) {
+  const Vma vma = mm.vma_at(page);
+  if (vma.pages.empty() || !allowed(vma.attributes.rights, write)) {
+    how = "segv";
+    return FaultResult::segv;
+  }
+  announce_read(mm, page);
+  const Pte seen = mm.table.read(page);
+  if (seen.none()) {
+    if (vma.attributes.shared) return shared_fault(mm, vma, page, write, how);
+    return write ? first_write_fault(mm, vma, page, how) : read_fault(mm, vma, page, how);
+  }
+  if (write && seen.present() && !seen.writable()) return write_fault(mm, vma, page, seen, how);
+  return FaultResult::resolved;  // another fault was faster, or a TLB was behind
+}
+
+}  // namespace
+
+void prepare_anon_vma(Mm& mm, Vpn page) {
+  if (mm.vma_at(page).attributes.anon_vma != 0) return;
+  mm.page_table_lock.lock();  // as in Linux: mmap_lock is held for reading only
+  if (mm.vma_at(page).attributes.anon_vma == 0) adopt_anon_vma(mm.vmas, page, mm.system.next_anon_vma());
+  mm.page_table_lock.unlock();
+}
+
+FaultResult handle_fault_locked(Mm& mm, Vpn page, bool write) {
+  ++mm.counters.faults;
+  std::string_view how = "spurious";
+  const FaultResult result = resolve(mm, page, write, how);
+  if (result == FaultResult::out_of_memory) how = "oom";
+  mm.system.arbiter.bus().emit(FaultHandled{mm.name(), mm.id(), page, write, how});
+  return result;
+}
+
+FaultResult handle_fault(Mm& mm, Vpn page, bool write) {
+  lock_for_reading(mm);
+  const FaultResult result = handle_fault_locked(mm, page, write);
+  unlock_for_reading(mm);
+  return result;
+}
+
+Errno get_user_page_locked(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry) {
+  for (;;) {
+    const Vma vma = mm.vma_at(page);
+    const Rights& rights = vma.attributes.rights;
+    if (vma.pages.empty() || !(write ? rights.write : rights.read)) return Errno::efault;
+    mm.page_table_lock.lock();
+    announce_read(mm, page);
+    entry = mm.table.read(page);
+    const bool usable = entry.present() && (!write || entry.writable());
+    if (usable) {
+      frame = entry.frame();
+      mm.system.memory.get(frame);
+    }
+    mm.page_table_lock.unlock();
+    if (usable) return Errno::ok;
+    switch (handle_fault_locked(mm, page, write)) {
+      case FaultResult::resolved: break;
+      case FaultResult::segv: return Errno::efault;
+      case FaultResult::out_of_memory: return Errno::enomem;
+    }
+  }
+}
+
+Errno get_user_page(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry) {
+  lock_for_reading(mm);
+  const Errno result = get_user_page_locked(mm, page, write, frame, entry);
+  unlock_for_reading(mm);
+  return result;
+}
+
+Pte lookup_pte(Mm& mm, Vpn page) {
+  announce_read(mm, page);
+  return mm.table.read(page);
+}
+
+}  // namespace secmmu

@@ -1,0 +1,98 @@
+#include <utility>
+
+#include "models/mm/events.hpp"
+#include "models/mm/mm.hpp"
+
+namespace secmmu {
+
+const ParameterTable<MmCosts>& mm_cost_table() {
+  static const char* kOrder = "order of magnitude on x86-64 servers";
+  static const ParameterTable<MmCosts> table =
+      ParameterTable<MmCosts>("cost")
+          .duration("syscall", &MmCosts::syscall, "Entering the kernel by a system call, and leaving it.", kOrder)
+          .duration("vma_work", &MmCosts::vma_work, "Finding, splitting and merging VMAs in one system call.", kOrder)
+          .duration("pte_read", &MmCosts::pte_read, "The kernel's look at a page-table entry.",
+                    "about a hit in the second-level cache")
+          .duration("pte_write", &MmCosts::pte_write, "The kernel's change of a page-table entry.",
+                    "an atomic exchange on a line in the first-level cache")
+          .duration("gather_page", &MmCosts::gather_page,
+                    "Putting a page on the list of those that are freed after the flush.", kOrder);
+  return table;
+}
+
+const ParameterTable<MmConfig>& mm_table() {
+  static const ParameterTable<MmConfig> table = ParameterTable<MmConfig>("mm").integer(
+      "gather_pages", &MmConfig::gather_pages, 1, 1ULL << 20,
+      "Pages that an unmapping collects before it must flush the TLBs and free them.",
+      "Linux with 4 KiB pages: 8 entries in the gather and 19 batches of 510 behind it");
+  return table;
+}
+
+MmSystem::MmSystem(Arbiter& the_arbiter, PhysicalMemory& the_memory, MemoryPort& the_port,
+                   std::vector<Core*> the_cores, Shootdown& the_shootdown, NotifierCore& the_notifier)
+    : arbiter(the_arbiter),
+      memory(the_memory),
+      port(the_port),
+      cores(std::move(the_cores)),
+      shootdown(the_shootdown),
+      notifier(the_notifier),
+      all_locks_mutex(the_arbiter, "mm_all_locks_mutex", "mm_all_locks_mutex") {
+  for (Core* core : cores)
+    core->on_fault([this](Core& faulting, VirtAddr address, bool write) {
+      Mm* mm = by_asid(faulting.loaded().asid);
+      if (mm == nullptr || mm->torn_down) return false;
+      if (handle_fault(*mm, address.page(), write) != FaultResult::resolved) return false;
+      faulting.load(mm->translation());  // the first table of an address space brings its root
+      return true;
+    });
+}
+
+// Numbers start at 1: address space 0 is nobody's.
+Mm& MmSystem::create(std::string name) {
+  const auto id = static_cast<std::uint32_t>(spaces_.size() + 1);
+  spaces_.push_back(std::make_unique<Mm>(*this, std::move(name), id));
+  Mm& mm = *spaces_.back();
+  arbiter.bus().emit(MmCreated{mm.name(), mm.id()});
+  return mm;
+}
+
+Mm* MmSystem::find(std::string_view name) {
+  for (const auto& mm : spaces_)
+    if (mm->name() == name) return mm.get();
+  return nullptr;
+}
+
+Mm* MmSystem::by_asid(std::uint32_t asid) {
+  return asid == 0 || asid > spaces_.size() ? nullptr : spaces_[asid - 1].get();
+}
+
+Pfn MmSystem::zero_page() {
+  if (zero_page_ != kNoPfn) return zero_page_;
+  const Pfn fresh = memory.allocate(FrameUse::zero, "the zero page");
+  if (fresh == kNoPfn) return kNoPfn;
+  memory.clear(fresh);
+  if (zero_page_ != kNoPfn)
+    memory.put(fresh);  // another fault was faster
+  else
+    zero_page_ = fresh;
+  return zero_page_;
+}
+
+SharedObject& MmSystem::create_object(std::uint64_t pages) {
+  objects_.push_back(std::make_unique<SharedObject>(memory, pages));
+  return *objects_.back();
+}
+
+void MmSystem::drop_unmapped_objects() {
+  std::erase_if(objects_, [](const auto& object) { return object->mapped_pages() == 0 && object->pages().empty(); });
+}
+
+void MmSystem::reset() {
+  spaces_.clear();
+  objects_.clear();
+  zero_page_ = kNoPfn;
+  anon_vmas_ = 0;
+  all_locks_mutex.reset();
+}
+
+}  // namespace secmmu

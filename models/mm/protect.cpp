@@ -1,0 +1,126 @@
+// mprotect.
+#include "models/mm/entries.hpp"
+#include "models/mm/gather.hpp"
+
+namespace secmmu {
+
+namespace {
+
+constexpr std::uint64_t kPagesPerUpperTable = kTableEntries * kTableEntries;  // 1 GiB
+
+// Rule: private pages become read-only first, so that the next write decides about a copy; those that the
+// kernel knows to be this process's own get the write bit back at once.
+Pte changed_entry(const MmBehaviour& behaviour, Pte old, const VmaAttributes& attributes) {
+  Pte fresh = without(old, Pte::kPresent | Pte::kWritable | Pte::kProtNone | Pte::kNoExecute);
+  if (attributes.rights.none()) return with(fresh, Pte::kProtNone | Pte::kNoExecute);
+  fresh = with(fresh, Pte::kPresent | (attributes.rights.execute ? 0 : Pte::kNoExecute));
+  bool writable = attributes.rights.write;
+  if (writable && !attributes.shared) {
+    const bool own = exclusive(old) && (behaviour.mprotect_upgrade == "exclusive" || old.dirty());
+    writable = behaviour.mprotect_upgrade != "never" && own;
+  }
+  return writable ? with(fresh, Pte::kWritable) : fresh;
+}
+
+// Rule modelled: x86's pte_needs_flush. Nothing that was not present can be in a TLB; of what was, rights
+// that changed in either direction, and what is gone, must go.
+bool needs_flush(Pte old, Pte fresh) {
+  constexpr std::uint64_t kSeen = Pte::kWritable | Pte::kNoExecute | Pte::kPresent | Pte::kFrameMask;
+  return old.present() && ((old.bits ^ fresh.bits) & kSeen) != 0;
+}
+
+// True: an entry was there.
+bool change_entries(Gather& gather, PageRange range, const VmaAttributes& attributes) {
+  Mm& mm = gather.mm;
+  bool any = false;
+  for (const PageRange table : populated_tables(mm, range)) {
+    mm.page_table_lock.lock();
+    for (const Vpn page : populated_pages(mm, table)) {
+      announce_write(mm, page);
+      const Pte old = mm.table.read(page);
+      const Pte fresh = changed_entry(mm.system.behaviour, old, attributes);
+      any = true;
+      if (fresh == old) continue;
+      store(mm, page, old, fresh, "protect");
+      if (needs_flush(old, fresh)) gather.changed(page);
+    }
+    mm.page_table_lock.unlock();
+  }
+  return any;
+}
+
+// The first page of the range whose last-level table exists (an empty one counts), or the range's end.
+Vpn first_with_table(Mm& mm, PageRange range) {
+  while (!range.empty()) {
+    if (mm.table.has_table(range.first)) return range.first;
+    range.first = in_first_table(range).end;
+  }
+  return range.end;
+}
+
+bool announce_and_change(Gather& gather, PageRange range, const VmaAttributes& attributes) {
+  Mm& mm = gather.mm;
+  InvalidateRange announced{&mm, range, InvalidateEvent::protection_vma};
+  mm.system.notifier.invalidate_range_start(announced);
+  const bool any = change_entries(gather, range, attributes);
+  // While the whole piece is announced, its flush lies inside the announcement.
+  if (mm.system.behaviour.mprotect_range == "whole-span" && mm.system.behaviour.mprotect_flush != "gather" &&
+      (any || mm.system.behaviour.mprotect_flush == "always"))
+    flush_tlbs(mm, range);
+  mm.system.notifier.invalidate_range_end(announced);
+  return any;
+}
+
+void protect_piece(Gather& gather, PageRange piece, const VmaAttributes& attributes) {
+  Mm& mm = gather.mm;
+  const MmBehaviour& behaviour = mm.system.behaviour;
+  if (behaviour.mprotect_range == "whole-span") {
+    announce_and_change(gather, piece, attributes);
+    return;
+  }
+  // Rule: one announcement per GiB in which a table exists, from the first such table to the end of the GiB.
+  bool any = false;
+  for (Vpn at = piece.first; at < piece.end;) {
+    const Vpn border{(at.value | (kPagesPerUpperTable - 1)) + 1};
+    const PageRange area = PageRange{at, border}.intersect(piece);
+    const Vpn first = first_with_table(mm, area);
+    if (first < area.end) any |= announce_and_change(gather, {first, area.end}, attributes);
+    at = area.end;
+  }
+  if (behaviour.mprotect_flush == "always" || (any && behaviour.mprotect_flush == "if-changed"))
+    flush_tlbs(mm, piece);
+}
+
+}  // namespace
+
+// Rule: piece by piece until the first hole, which makes the answer ENOMEM; what lies before it is done. A
+// piece that has these rights already is left alone. The VMA changes before its entries.
+Errno mprotect(Mm& mm, PageRange range, Rights rights) {
+  return system_call(mm, "mprotect", range, [&] {
+    if (!is_user_range(range)) return Errno::einval;
+    MmSystem& system = mm.system;
+    lock_for_writing(mm);
+    system.arbiter.step(system.costs.vma_work);
+    Gather gather(mm);
+    Vpn at = range.first;
+    for (const Vma& piece : vmas_in(mm.vmas, range)) {
+      if (piece.pages.first != at) break;
+      at = piece.pages.end;
+      if (piece.attributes.rights == rights) continue;
+      VmaAttributes attributes = piece.attributes;
+      attributes.rights = rights;
+      if (rights.write && !attributes.shared) attributes.accounted = true;
+      map_span(mm, piece.pages, attributes);
+      protect_piece(gather, piece.pages, attributes);
+    }
+    if (system.behaviour.mprotect_flush == "gather") {
+      gather.finish();
+    } else {
+      gather.dismiss();
+    }
+    unlock_for_writing(mm);
+    return at == range.end ? Errno::ok : Errno::enomem;
+  });
+}
+
+}  // namespace secmmu

@@ -1,0 +1,116 @@
+// mremap: grows, shrinks, moves.
+#include "models/mm/entries.hpp"
+#include "models/mm/gather.hpp"
+
+namespace secmmu {
+
+namespace {
+
+// Takes the entries of one table's pages over to where they go. True: all of them.
+bool move_table(Mm& mm, PageRange from, Vpn to) {
+  for (const Vpn last : {to, to + (from.pages() - 1)})
+    if (!mm.table.ensure(last)) return false;
+  PageRange changed;
+  mm.page_table_lock.lock();
+  for (const Vpn page : populated_pages(mm, from)) {
+    const Vpn target = to + (page - from.first);
+    announce_write(mm, page);
+    const Pte entry = mm.table.read(page);
+    store(mm, page, entry, Pte{}, "move");
+    announce_write(mm, target);
+    store(mm, target, Pte{}, entry, "move");
+    changed = changed.empty() ? one_page(page) : PageRange{changed.first, page + 1};
+  }
+  // Under the lock: whoever finds the page at its new place may not meet a CPU that uses it at the old one.
+  if (!changed.empty()) flush_tlbs(mm, changed);
+  mm.page_table_lock.unlock();
+  return true;
+}
+
+// Announces the old place only: nothing can be held of the new one. False: no frame for a page table; then
+// some entries have moved and some have not.
+bool move_entries(Mm& mm, PageRange from, Vpn to) {
+  InvalidateRange announced{&mm, from, InvalidateEvent::unmap};
+  mm.system.notifier.invalidate_range_start(announced);
+  bool done = true;
+  for (const PageRange table : populated_tables(mm, from)) {
+    done = move_table(mm, table, to + (table.first - from.first));
+    if (!done) break;
+  }
+  mm.system.notifier.invalidate_range_end(announced);
+  return done;
+}
+
+// Rule: the new VMA is there before the entries move, the old one goes after, by the sequence of munmap;
+// so the old range is announced twice. Entries that cannot all be moved are moved back.
+Errno move_vma(Mm& mm, PageRange from, const VmaAttributes& attributes, Vpn to, std::uint64_t new_pages) {
+  const PageRange target{to, to + new_pages};
+  VmaAttributes moved = attributes;
+  // Private pages keep their place in the backing once there are any; an untouched VMA starts afresh.
+  if (moved.shared || moved.anon_vma != 0) moved.origin += from.first.value - to.value;
+  if (moved.shared) moved.object->mapped(new_pages);
+  map_span(mm, target, moved);
+  const bool done = move_entries(mm, from, to);
+  if (!done) move_entries(mm, {to, to + from.pages()}, from.first);
+  unmap_span(mm, done ? from : target, false);
+  return done ? Errno::ok : Errno::enomem;
+}
+
+struct Answer {
+  Errno code;
+  Vpn at{};
+};
+
+// `locked_for_writing` turns false if a shrink downgraded the lock.
+Answer remap(Mm& mm, const MremapRequest& request, bool& locked_for_writing) {
+  PageRange from = request.from;
+  const std::uint64_t pages = request.new_pages;
+  if (mm.vma_at(from.first).pages.empty()) return {Errno::efault};
+  if (request.fixed) unmap_span(mm, {request.to.page(), request.to.page() + pages}, false);
+  if (pages < from.pages()) {
+    locked_for_writing = !unmap_span(mm, {from.first + pages, from.end}, !request.fixed);
+    from.end = from.first + pages;
+  }
+  if (!request.fixed && pages == from.pages()) return {Errno::ok, from.first};
+
+  const Vma vma = mm.vma_at(from.first);  // after the unmappings, which may have cut it
+  if (vma.pages.end < from.end) return {Errno::efault};
+  if (request.fixed) return {move_vma(mm, from, vma.attributes, request.to.page(), pages), request.to.page()};
+
+  const PageRange more{from.end, from.first + pages};
+  if (vma.pages.end == from.end && more.end <= kWholeSpace.end && !any_vma(mm.vmas, more)) {
+    if (vma.attributes.shared) vma.attributes.object->mapped(more.pages());
+    map_span(mm, more, vma.attributes);
+    return {Errno::ok, from.first};
+  }
+  const Vpn to = request.may_move ? mm.find_gap(pages, 1).page() : Vpn{0};
+  if (to.value == 0) return {Errno::enomem};
+  return {move_vma(mm, from, vma.attributes, to, pages), to};
+}
+
+bool sensible(const MremapRequest& request) {
+  if (!is_user_range(request.from) || request.new_pages == 0 || request.new_pages > kWholeSpace.pages()) return false;
+  if (!request.fixed) return true;
+  const PageRange target{request.to.page(), request.to.page() + request.new_pages};
+  return request.may_move && request.to.offset() == 0 && is_user_range(target) && !target.overlaps(request.from);
+}
+
+}  // namespace
+
+Errno mremap(Mm& mm, const MremapRequest& request, VirtAddr& result) {
+  return system_call(mm, "mremap", request.from, [&] {
+    if (!sensible(request)) return Errno::einval;
+    lock_for_writing(mm);
+    mm.system.arbiter.step(mm.system.costs.vma_work);
+    bool locked_for_writing = true;
+    const Answer answer = remap(mm, request, locked_for_writing);
+    if (locked_for_writing)
+      unlock_for_writing(mm);
+    else
+      unlock_for_reading(mm);
+    if (answer.code == Errno::ok) result = address_of(answer.at);
+    return answer.code;
+  });
+}
+
+}  // namespace secmmu

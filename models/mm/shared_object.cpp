@@ -1,0 +1,26 @@
+#include "models/mm/shared_object.hpp"
+
+#include <utility>
+
+namespace secmmu {
+
+Pfn SharedObject::page(std::uint64_t offset, std::string_view owner) {
+  const auto found = pages_.find(offset);
+  if (found != pages_.end()) return found->second;
+  const Pfn fresh = memory_.allocate(FrameUse::shared, owner);
+  if (fresh == kNoPfn) return kNoPfn;
+  memory_.clear(fresh);
+  const auto [it, inserted] = pages_.try_emplace(offset, fresh);
+  const Pfn winner = it->second;
+  if (!inserted) memory_.put(fresh);  // somebody else brought it meanwhile
+  return winner;
+}
+
+void SharedObject::unmapped(std::uint64_t pages) {
+  mapped_ -= pages;
+  if (mapped_ != 0) return;
+  const auto given_back = std::exchange(pages_, {});
+  for (const auto& [offset, frame] : given_back) memory_.put(frame);
+}
+
+}  // namespace secmmu

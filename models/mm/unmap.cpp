@@ -1,0 +1,49 @@
+// munmap, and the unmapping inside mmap, mremap and brk.
+#include "models/mm/entries.hpp"
+#include "models/mm/gather.hpp"
+
+namespace secmmu {
+
+// Rule: one start and end for the whole requested span, holes included, if a VMA lies in it at all. The
+// VMAs go first, so that no fault brings a page back; the last pages are freed after end.
+bool unmap_span(Mm& mm, PageRange range, bool may_downgrade) {
+  MmSystem& system = mm.system;
+  const VmaList pieces = vmas_in(mm.vmas, range);
+  if (pieces.empty()) return false;
+  mm.vmas.erase(interval_of(range));
+  for (const Vma& piece : pieces) system.arbiter.bus().emit(VmaUnmapped{mm.name(), mm.id(), piece.pages});
+  const bool downgraded = may_downgrade && system.behaviour.munmap_downgrades;
+  if (downgraded) downgrade_to_reading(mm);
+
+  Gather gather(mm);
+  InvalidateRange announced{&mm, range, InvalidateEvent::unmap};
+  system.notifier.invalidate_range_start(announced);
+  for (const Vma& piece : pieces) zap(gather, piece.pages, piece.attributes.shared, "zap");
+  system.notifier.invalidate_range_end(announced);
+  free_page_tables(gather, {pieces.front().pages.first, pieces.back().pages.end});
+  gather.finish();
+
+  bool objects = false;
+  for (const Vma& piece : pieces) {
+    if (!piece.attributes.shared) continue;
+    piece.attributes.object->unmapped(piece.pages.pages());
+    objects = true;
+  }
+  if (objects) system.drop_unmapped_objects();
+  return downgraded;
+}
+
+Errno munmap(Mm& mm, PageRange range) {
+  return system_call(mm, "munmap", range, [&] {
+    if (!is_user_range(range)) return Errno::einval;
+    lock_for_writing(mm);
+    mm.system.arbiter.step(mm.system.costs.vma_work);
+    if (unmap_span(mm, range, true))
+      unlock_for_reading(mm);
+    else
+      unlock_for_writing(mm);
+    return Errno::ok;
+  });
+}
+
+}  // namespace secmmu
