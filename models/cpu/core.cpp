@@ -10,9 +10,10 @@ const ParameterTable<CoreCosts>& core_cost_table() {
                     "four to five cycles from a first-level cache at 4 to 5 GHz")
           .duration("fault_entry", &CoreCosts::fault_entry,
                     "A page fault without its handler: exception, saving, dispatch, and the way back.", kOrder)
-          .duration("tlb_flush_page", &CoreCosts::tlb_flush_page, "Flushing one page from the own TLB (INVLPG).", kOrder)
-          .duration("tlb_flush_all", &CoreCosts::tlb_flush_all, "Flushing one address space from the own TLB (INVPCID).",
+          .duration("tlb_flush_page", &CoreCosts::tlb_flush_page, "Flushing one page from the own TLB (INVLPG).",
                     kOrder)
+          .duration("tlb_flush_all", &CoreCosts::tlb_flush_all,
+                    "Flushing one address space from the own TLB (INVPCID).", kOrder)
           .duration("load_root", &CoreCosts::load_root, "Loading another address space (CR3).", kOrder);
   return table;
 }
@@ -93,8 +94,8 @@ void Core::access_undirected(VirtAddr address, Pfn frame, unsigned bytes, bool w
 }
 
 void Core::emit_marked(const TlbEntry& entry, VirtAddr address, bool write, std::uint64_t value) {
-  arbiter_.bus().emit(CpuMarkedAccess{static_cast<int>(number()), entry.asid, address, entry.frame, write, value,
-                                      &entry.ghost});
+  arbiter_.bus().emit(
+      CpuMarkedAccess{static_cast<int>(number()), entry.asid, address, entry.frame, write, value, &entry.ghost});
 }
 
 void Core::reset() {

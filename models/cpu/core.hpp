@@ -16,11 +16,11 @@
 namespace secmmu {
 
 struct CoreCosts {
-  Time tlb_hit{1'000};         // a load or store whose translation and line are at hand
-  Time fault_entry{500'000};   // exception, save, dispatch, and the way back
-  Time tlb_flush_page{50'000}; // one INVLPG
+  Time tlb_hit{1'000};          // a load or store whose translation and line are at hand
+  Time fault_entry{500'000};    // exception, save, dispatch, and the way back
+  Time tlb_flush_page{50'000};  // one INVLPG
   Time tlb_flush_all{200'000};
-  Time load_root{150'000};     // CR3 write
+  Time load_root{150'000};  // CR3 write
 };
 const ParameterTable<CoreCosts>& core_cost_table();
 
@@ -105,11 +105,16 @@ void Core::transfer(std::uint8_t* memory, unsigned bytes, std::uint64_t& value) 
   };
   if constexpr (!kWrite) value = 0;
   switch (bytes) {  // constant sizes compile to one move
-    case 8: return move(8);
-    case 4: return move(4);
-    case 2: return move(2);
-    case 1: return move(1);
-    default: return move(bytes);
+    case 8:
+      return move(8);
+    case 4:
+      return move(4);
+    case 2:
+      return move(2);
+    case 1:
+      return move(1);
+    default:
+      return move(bytes);
   }
 }
 

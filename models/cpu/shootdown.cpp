@@ -22,10 +22,11 @@ const ParameterTable<ShootdownCosts>& shootdown_cost_table() {
 }
 
 const ParameterTable<ShootdownConfig>& shootdown_table() {
-  static const ParameterTable<ShootdownConfig> table = ParameterTable<ShootdownConfig>("shootdown").integer(
-      "single_page_ceiling", &ShootdownConfig::single_page_ceiling, 0, 1ULL << 36,
-      "Pages up to which a shootdown flushes page by page; above, it flushes the whole address space.",
-      "Linux, arch/x86/mm/tlb.c: tlb_single_page_flush_ceiling");
+  static const ParameterTable<ShootdownConfig> table =
+      ParameterTable<ShootdownConfig>("shootdown")
+          .integer("single_page_ceiling", &ShootdownConfig::single_page_ceiling, 0, 1ULL << 36,
+                   "Pages up to which a shootdown flushes page by page; above, it flushes the whole address space.",
+                   "Linux, arch/x86/mm/tlb.c: tlb_single_page_flush_ceiling");
   return table;
 }
 
@@ -39,9 +40,9 @@ struct Shootdown::Request final : Waitable {
   std::uint32_t asid = 0;
   PageRange pages;
   Task* sender = nullptr;
-  bool waiting = false;         // the sender is in wait_for
-  std::uint64_t pending = 0;    // bit mask of those who have not acknowledged
-  Time seen_at;                 // when the sender notices the last acknowledgement
+  bool waiting = false;       // the sender is in wait_for
+  std::uint64_t pending = 0;  // bit mask of those who have not acknowledged
+  Time seen_at;               // when the sender notices the last acknowledgement
 
   std::string describe() const override {
     std::string names;

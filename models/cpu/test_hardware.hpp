@@ -38,7 +38,8 @@ class TestHardware : public sc_core::sc_module {
   }
   // A fresh start, then these tasks to their end.
   RunEnd run(std::vector<TestTask> tasks, RunLimits limits = {}) {
-    return machine().run(std::move(tasks), [this] { reset(); }, limits);
+    return machine().run(
+        std::move(tasks), [this] { reset(); }, limits);
   }
 
  private:

@@ -20,14 +20,14 @@ const ParameterTable<TlbConfig>& tlb_table();
 // What is wrong with the shape, in words; empty if nothing is. Rows know only their own ranges.
 std::string tlb_problem(const TlbConfig& config);
 
-struct alignas(64) TlbEntry {  // one line of the host's cache
+struct alignas(64) TlbEntry {      // one line of the host's cache
   std::uint64_t tag = UINT64_MAX;  // vpn and asid mixed; UINT64_MAX: empty
   std::uint8_t* bytes = nullptr;   // DMI grant for the frame; dies with the entry
   std::uint64_t used = 0;          // LRU stamp
   Pfn frame;
   Ghost ghost;
   bool writable = false;
-  bool dirty = false;              // the PTE's dirty bit is known to be set: a store needs no walk
+  bool dirty = false;  // the PTE's dirty bit is known to be set: a store needs no walk
   Vpn page;
   std::uint32_t asid = 0;
   bool valid() const { return tag != UINT64_MAX; }

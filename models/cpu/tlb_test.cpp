@@ -62,7 +62,8 @@ void fill(Tlb& tlb, std::uint32_t asid, std::uint64_t page, std::uint64_t frame)
 }  // namespace
 
 TEST_CASE("tlb: shape and replacement against a model under random operations") {
-  for (const TlbConfig config : {TlbConfig{64, 4}, TlbConfig{1, 1}, TlbConfig{16, 1}, TlbConfig{8, 8}, TlbConfig{24, 3}}) {
+  for (const TlbConfig config :
+       {TlbConfig{64, 4}, TlbConfig{1, 1}, TlbConfig{16, 1}, TlbConfig{8, 8}, TlbConfig{24, 3}}) {
     CAPTURE(config.entries);
     Tlb tlb(config);
     Model model(config);

@@ -8,8 +8,8 @@
 #include <cstring>
 #include <functional>
 
-#include <tlm>
 #include <tlm_utils/simple_initiator_socket.h>
+#include <tlm>
 
 #include "notifier/substrate/address.hpp"
 

@@ -14,7 +14,8 @@ constexpr std::uint64_t kEnd = TestHardware::kFrames << kPageShift;
 
 void revoke(std::uint64_t start, std::uint64_t end) {
   PhysicalMemory& memory = hardware().memory();
-  for (unsigned i = 0; i < memory.socket.size(); ++i) memory.socket[static_cast<int>(i)]->invalidate_direct_mem_ptr(start, end);
+  for (unsigned i = 0; i < memory.socket.size(); ++i)
+    memory.socket[static_cast<int>(i)]->invalidate_direct_mem_ptr(start, end);
 }
 }  // namespace
 
@@ -45,7 +46,8 @@ TEST_CASE("port: outside memory a read is all ones, a write is lost, and neither
   machine().reset();
   hardware().reset();
   for (const bool direct : {false, true})
-    for (const std::uint64_t address : {kEnd, kEnd - 7, UINT64_MAX - 7, UINT64_MAX, std::uint64_t{0x000ffffffffff000}}) {
+    for (const std::uint64_t address :
+         {kEnd, kEnd - 7, UINT64_MAX - 7, UINT64_MAX, std::uint64_t{0x000ffffffffff000}}) {
       if (!direct) revoke(0, UINT64_MAX);
       CHECK(port().read64({address}) == UINT64_MAX);
       std::uint64_t data = 0;

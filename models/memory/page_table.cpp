@@ -38,7 +38,8 @@ Pfn PageTable::last_level(Vpn page) {
   if (region == cached_region_) return cached_table_;
   if (root_ == kNoPfn || page >= kMappableEnd) return kNoPfn;
   Pfn table = root_;
-  for (unsigned level = kTableLevels - 1; level > 0 && table != kNoPfn; --level) table = table_below(table, page, level);
+  for (unsigned level = kTableLevels - 1; level > 0 && table != kNoPfn; --level)
+    table = table_below(table, page, level);
   if (table != kNoPfn) {
     cached_region_ = region;
     cached_table_ = table;
@@ -102,8 +103,7 @@ void PageTable::for_each(PageRange range, const std::function<void(Vpn, Pte)>& v
   if (root_ != kNoPfn) for_each_below(root_, kTableLevels - 1, mappable(range), visit);
 }
 
-void PageTable::for_each_below(Pfn table, unsigned level, PageRange range,
-                               const std::function<void(Vpn, Pte)>& visit) {
+void PageTable::for_each_below(Pfn table, unsigned level, PageRange range, const std::function<void(Vpn, Pte)>& visit) {
   for (Vpn page = range.first; page < range.end;) {
     const PageRange span = span_of_entry(page, level);
     if (level == 0) {

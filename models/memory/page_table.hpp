@@ -21,7 +21,7 @@ struct Pte {
   static constexpr std::uint64_t kAccessed = 1ULL << 5;
   static constexpr std::uint64_t kDirty = 1ULL << 6;
   static constexpr std::uint64_t kHuge = 1ULL << 7;      // above the last level: maps a large page; not modelled yet
-  static constexpr std::uint64_t kProtNone = 1ULL << 8;   // not present for hardware; present for mm (PROT_NONE)
+  static constexpr std::uint64_t kProtNone = 1ULL << 8;  // not present for hardware; present for mm (PROT_NONE)
   static constexpr std::uint64_t kNoExecute = 1ULL << 63;
   static constexpr std::uint64_t kFrameMask = 0x000ffffffffff000ULL;
 
@@ -63,7 +63,7 @@ class PageTable {
   bool ensure(Vpn page);
   // The table must exist. Does not announce a point: the caller does.
   void write(Vpn page, Pte entry);
-  bool has_table(Vpn page);         // the last-level table that would hold `page` exists
+  bool has_table(Vpn page);  // the last-level table that would hold `page` exists
   // Calls visit(page, entry) for every entry that is not none in the range, ascending; skips absent tables
   // without walking them. The visitor may write that entry and may pass points; no table of the range may be
   // freed meanwhile.

@@ -39,19 +39,26 @@ const ParameterTable<MemoryCosts>& memory_cost_table() {
 
 std::string_view frame_use_name(FrameUse use) {
   switch (use) {
-    case FrameUse::free: return "free";
-    case FrameUse::anonymous: return "anonymous";
-    case FrameUse::shared: return "shared";
-    case FrameUse::page_table: return "page_table";
-    case FrameUse::zero: return "zero";
-    case FrameUse::kernel: return "kernel";
+    case FrameUse::free:
+      return "free";
+    case FrameUse::anonymous:
+      return "anonymous";
+    case FrameUse::shared:
+      return "shared";
+    case FrameUse::page_table:
+      return "page_table";
+    case FrameUse::zero:
+      return "zero";
+    case FrameUse::kernel:
+      return "kernel";
   }
   return "free";
 }
 
 PhysicalMemory::PhysicalMemory(const sc_core::sc_module_name& name, Arbiter& arbiter, MemoryConfig config)
     : sc_module(name), socket("socket"), arbiter_(arbiter), config_(config), frames_(config.frames) {
-  void* mapping = mmap(nullptr, bytes_total(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* mapping =
+      mmap(nullptr, bytes_total(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mapping of simulated memory");
   bytes_ = static_cast<std::uint8_t*>(mapping);
   // A small machine that is reset often must not pay for clearing 2 MiB at its first touch.

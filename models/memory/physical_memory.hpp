@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include <tlm>
 #include <tlm_utils/multi_passthrough_target_socket.h>
+#include <tlm>
 
 #include "notifier/substrate/address.hpp"
 #include "notifier/substrate/arbiter.hpp"
@@ -22,7 +22,7 @@ struct MemoryConfig {
 const ParameterTable<MemoryConfig>& memory_table();
 
 struct MemoryCosts {
-  Time access{80'000};       // one load or store that reaches memory
+  Time access{80'000};  // one load or store that reaches memory
   Time frame_alloc{120'000};
   Time frame_free{60'000};
   Time clear_page{250'000};
@@ -37,9 +37,9 @@ std::string_view frame_use_name(FrameUse use);
 // What Linux keeps in struct page.
 struct Frame {
   FrameUse use = FrameUse::free;
-  std::uint32_t references = 0;   // page references: mappings and short-term holders
-  std::uint32_t mappings = 0;     // PTEs that map it
-  std::uint64_t allocation = 0;   // ordinal of the allocation that owns it now; 0: never allocated
+  std::uint32_t references = 0;  // page references: mappings and short-term holders
+  std::uint32_t mappings = 0;    // PTEs that map it
+  std::uint64_t allocation = 0;  // ordinal of the allocation that owns it now; 0: never allocated
 };
 
 class PhysicalMemory : public sc_core::sc_module {
@@ -88,9 +88,9 @@ class PhysicalMemory : public sc_core::sc_module {
   Arbiter& arbiter_;
   const MemoryConfig config_;
   std::vector<Frame> frames_;
-  std::uint8_t* bytes_ = nullptr;      // one mapping; the host backs only what is touched
-  std::vector<std::uint64_t> freed_;   // stack: last freed on top
-  std::uint64_t never_used_ = 0;       // frames from here on were never handed out in this run
+  std::uint8_t* bytes_ = nullptr;     // one mapping; the host backs only what is touched
+  std::vector<std::uint64_t> freed_;  // stack: last freed on top
+  std::uint64_t never_used_ = 0;      // frames from here on were never handed out in this run
   std::uint64_t free_count_ = 0;
   std::uint64_t allocations_ = 0;
 };

@@ -69,8 +69,10 @@ TEST_CASE("memory: a frame lives until its last reference, and misuse of the cou
   std::vector<std::string> misuse;
   std::vector<std::uint64_t> freed;
   auto& bus = machine().arbiter().bus();
-  bus.listen<RefcountUnderflow>([&](const auto& event, const Stamp&) { misuse.push_back("under " + std::string(event.count)); });
-  bus.listen<RefcountRevived>([&](const auto& event, const Stamp&) { misuse.push_back("revived " + std::string(event.count)); });
+  bus.listen<RefcountUnderflow>(
+      [&](const auto& event, const Stamp&) { misuse.push_back("under " + std::string(event.count)); });
+  bus.listen<RefcountRevived>(
+      [&](const auto& event, const Stamp&) { misuse.push_back("revived " + std::string(event.count)); });
   bool poisoned_at_event = true;
   bus.listen<FrameFreed>([&](const FrameFreed& event, const Stamp&) {
     freed.push_back(event.allocation);
@@ -128,7 +130,7 @@ TEST_CASE("memory: the allocator against a model under random operations") {
   machine().reset();
   hardware().run({{"", 0, [] {
                      RandomStream random(1, "allocator");
-                     std::vector<std::uint64_t> stack;   // freed, last on top
+                     std::vector<std::uint64_t> stack;  // freed, last on top
                      std::vector<std::uint64_t> owned;
                      std::uint64_t fresh = 0;
                      bool same = true;
@@ -168,7 +170,8 @@ TEST_CASE("memory: each operation takes what the table of costs says") {
                      memory().get(a);
                      memory().put(a);
                      memory().put(a);
-                     CHECK(arbiter.now() == costs.frame_alloc * 2 + costs.clear_page + costs.copy_page + costs.frame_free);
+                     CHECK(arbiter.now() ==
+                           costs.frame_alloc * 2 + costs.clear_page + costs.copy_page + costs.frame_free);
                    }}});
 }
 
