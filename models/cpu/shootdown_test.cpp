@@ -120,9 +120,7 @@ TEST_CASE("shootdown: above the ceiling the whole address space is flushed") {
                    }}});
 }
 
-TEST_CASE(
-    "shootdown: idle, computing and spinning cores acknowledge at once, one with interrupts off when they are on "
-    "again") {
+TEST_CASE("shootdown: a core acknowledges at once, with interrupts off as soon as they are on again") {
   machine().reset();
   Log log;
   SpinLock lock(arbiter(), "lock", "lock");
@@ -175,9 +173,7 @@ TEST_CASE("shootdown: everybody shoots at everybody, and all go on") {
   }
 }
 
-TEST_CASE(
-    "shootdown: the sender may not sleep, and a target that waits for it with interrupts off is a deadlock with a "
-    "story") {
+TEST_CASE("shootdown: waiting for a core that waits with interrupts off is a deadlock with a story") {
   machine().reset();
   SpinLock lock(arbiter(), "lock", "lock");
   bool could_sleep = true;
