@@ -19,9 +19,12 @@ class WaitGraph {
     for (const auto& [point, names] : waits_)
       for (const std::string& name : names)
         if (const auto target = ends_.find(name); target != ends_.end()) needs_[point].push_back(target->second);
-    for (const ActorSpec& actor : scenario.actors)
-      if (const auto fork = forks_.find(actor.process); fork != forks_.end())
-        needs_[starts[actor.name]].push_back(fork->second);
+    for (const ProcessSpec& process : scenario.processes) {
+      const auto fork = forks_.find(process.name);
+      if (process.forked_from.empty() || fork == forks_.end()) continue;
+      for (const ActorSpec& actor : scenario.actors)
+        if (actor.process == process.name) needs_[starts[actor.name]].push_back(fork->second);
+    }
   }
 
   // Reports each circle at the step that closes it.
@@ -83,22 +86,17 @@ class WaitGraph {
                      Diagnostics& out) const {
     const auto from =
         std::find_if(trail.begin(), trail.end(), [&](const auto& entry) { return entry.first == closing; });
-    std::string circle;
-    const Point* first = nullptr;
+    std::vector<const Point*> circle;  // the steps that wait, each once
     for (auto at = from; at != trail.end(); ++at) {
       const Point& point = points_[at->first];
-      if (point.step == nullptr || (point.step->after.empty() && point.step->verb != "fork") ||
-          circle.find(point.path + " ") != std::string::npos)
-        continue;
-      if (first == nullptr) first = &point;
-      circle += point.path + " ";
+      const bool waits = point.step != nullptr && (!point.step->after.empty() || point.step->verb == "fork");
+      const auto same = [&](const Point* other) { return other->path == point.path; };
+      if (waits && std::none_of(circle.begin(), circle.end(), same)) circle.push_back(&point);
     }
-    if (first == nullptr) return;
-    for (std::size_t space = circle.find(' '); space != std::string::npos && space + 1 < circle.size();
-         space = circle.find(' ', space + 1))
-      circle.replace(space, 1, ", which waits for ");
-    circle.pop_back();
-    out.add(first->step->mark, first->path, "this waits for itself: " + circle + ", and so on",
+    if (circle.empty()) return;
+    std::string text;
+    for (const Point* point : circle) text += (text.empty() ? "" : ", which waits for ") + point->path;
+    out.add(circle[0]->step->mark, circle[0]->path, "this waits for itself: " + text + ", and so on",
             "waits that end somewhere");
   }
 

@@ -85,6 +85,11 @@ class TreeBuilder : public YAML::EventHandler {
     return text;
   }
 
+  std::string path_to(const Node& key) const {
+    const std::string above = path();
+    return above.empty() ? key.text : above + "." + key.text;
+  }
+
   void refuse_tag(const YAML::Mark& mark, const std::string& tag) {
     if (tag.empty() || tag == "?" || tag == "!") return;
     out_.add(place(mark), path(), "the tag '" + tag + "' is not part of the language", "the value without it");
@@ -129,12 +134,12 @@ class TreeBuilder : public YAML::EventHandler {
       key.kind = Node::Kind::broken;
       level.repeated = true;  // its value says nothing either
     } else if (key.text == "<<" && !key.quoted) {
-      out_.add(key.mark, path(), "a merge key (<<) is not part of the language", "the keys themselves");
+      out_.add(key.mark, path_to(key), "a merge key (<<) is not part of the language", "the keys themselves");
       level.repeated = true;
     } else if (!level.seen.insert(key.text).second) {
       const Mark first = level.node.find(key.text) ? mark_of_key(level.node, key.text) : Mark{};
       const std::string where = first.line > 0 ? " (first in line " + std::to_string(first.line) + ")" : "";
-      out_.add(key.mark, path(), "the key '" + key.text + "' is there twice" + where, "each key once");
+      out_.add(key.mark, path_to(key), "the key '" + key.text + "' is there twice" + where, "each key once");
       level.repeated = true;
     }
     level.node.keys.push_back(std::move(key));

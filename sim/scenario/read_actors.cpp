@@ -34,9 +34,9 @@ void check_context_later(const Place& place, const std::string& device, std::uin
     const DeviceSpec* spec = symbols.device(device);
     if (spec == nullptr || symbols.kind(*spec) == nullptr) return;
     const std::optional<std::uint64_t> contexts = symbols.contexts(*spec);
-    if (!contexts)
+    if (symbols.contexts_row(*spec) == nullptr)
       place.fail("a device of the kind " + spec->kind + " has no contexts", "no such key");
-    else if (context >= *contexts)
+    else if (contexts && context >= *contexts)
       place.fail(
           "there is no context " + std::to_string(context),
           "0 to " + std::to_string(*contexts - 1) + " (" + device + ".contexts is " + std::to_string(*contexts) + ")");

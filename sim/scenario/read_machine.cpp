@@ -63,7 +63,8 @@ void read_setting(const Place& place, const Parameter& row, const std::string& p
       value = place.choice(row.choices, "value of " + row.name);
       break;
   }
-  if (value) into.push_back({path, std::move(*value), place.mark()});
+  // A mistake leaves an empty word, so that later checks know that the default does not hold either.
+  into.push_back({path, value.value_or(std::string()), place.mark()});
 }
 
 void read_machine(const Place& place, Reading& reading) {

@@ -111,11 +111,10 @@ class StepReader {
   }
 
   void read_id(const Place& place) {
-    const std::optional<std::string> id = place.name();
-    if (!id) return;
-    if (!reading_.step_ids.insert(scope_.actor + "." + *id).second)
-      place.fail("another step of " + scope_.party + " has the id '" + *id + "'", "an id of its own");
-    step_.id = *id;
+    const std::string id = place.name().value_or(place.text());  // a wrong one is still a step
+    if (!reading_.step_ids.insert(scope_.actor + "." + id).second)
+      place.fail("another step of " + scope_.party + " has the id '" + id + "'", "an id of its own");
+    step_.id = id;
   }
 
   void read_after(const Place& place) {

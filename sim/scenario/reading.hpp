@@ -34,6 +34,7 @@ struct Symbols {
   const ProcessSpec* process(std::string_view name) const;
   const DeviceSpec* device(std::string_view name) const;
   const DeviceKind* kind(const DeviceSpec& device) const;
+  const Parameter* contexts_row(const DeviceSpec& device) const;  // null: its kind has no contexts
   std::optional<std::uint64_t> contexts(const DeviceSpec& device) const;
 
   // Report a name that does not exist; true if it does.

@@ -36,9 +36,11 @@ void collect(const std::vector<Step>& steps, BufferSizes& buffers) {
 
 std::optional<std::uint64_t> count_of(const std::vector<Setting>& settings, const std::string& path,
                                       const Parameter* row) {
-  for (const Setting& setting : settings)
-    if (setting.path == path)
-      if (const auto* value = std::get_if<std::uint64_t>(&setting.value)) return *value;
+  for (const Setting& setting : settings) {
+    if (setting.path != path) continue;
+    const auto* value = std::get_if<std::uint64_t>(&setting.value);
+    return value != nullptr ? std::optional(*value) : std::nullopt;  // none: a mistake
+  }
   if (row == nullptr) return std::nullopt;
   const auto* fallback = std::get_if<std::uint64_t>(&row->fallback);
   return fallback != nullptr ? std::optional(*fallback) : std::nullopt;
@@ -70,9 +72,13 @@ const ProcessSpec* Symbols::process(std::string_view name) const { return find_n
 const DeviceSpec* Symbols::device(std::string_view name) const { return find_named(scenario.devices, name); }
 const DeviceKind* Symbols::kind(const DeviceSpec& device) const { return find_named(catalogue.devices, device.kind); }
 
-std::optional<std::uint64_t> Symbols::contexts(const DeviceSpec& device) const {
+const Parameter* Symbols::contexts_row(const DeviceSpec& device) const {
   const DeviceKind* known = kind(device);
-  const Parameter* row = known != nullptr && known->rows != nullptr ? known->rows->find("contexts") : nullptr;
+  return known != nullptr && known->rows != nullptr ? known->rows->find("contexts") : nullptr;
+}
+
+std::optional<std::uint64_t> Symbols::contexts(const DeviceSpec& device) const {
+  const Parameter* row = contexts_row(device);
   if (row == nullptr) return std::nullopt;
   return count_of(device.settings, "devices." + device.name + ".contexts", row);
 }

@@ -1,0 +1,87 @@
+// The one catalogue: what the components' tables say, brought together.
+#include "sim/scenario/catalogue.hpp"
+
+#include <fmt/format.h>
+
+#include "models/platform.hpp"
+#include "notifier/kernel.hpp"
+#include "notifier/list_subscription.hpp"
+#include "notifier/substrate/trace/event.hpp"
+#include "sim/oracle/oracle.hpp"
+#include "sim/run/counters.hpp"
+
+namespace secmmu {
+namespace {
+
+std::string_view callback_sentence(Callback callback) {
+  switch (callback) {
+    case Callback::release:
+      return "The mm goes, or the subscriber is unregistered: drop everything.";
+    case Callback::clear_flush_young:
+      return "Was the page used? Forget it.";
+    case Callback::clear_young:
+      return "The same, without a flush of the device's TLB.";
+    case Callback::test_young:
+      return "Was the page used? Remember it.";
+    case Callback::change_pte:
+      return "A PTE gets another frame (v3.2).";
+    case Callback::invalidate_page:
+      return "One PTE was cleared (v3.2).";
+    case Callback::start:
+      return "PTEs in the range are about to change.";
+    case Callback::end:
+      return "The PTEs have changed.";
+    case Callback::secondary_tlbs:
+      return "The CPUs' TLBs are flushed (v6.10).";
+  }
+  return "";
+}
+
+Catalogue make_catalogue() {
+  Catalogue known;
+  known.groups = {
+      {"machine", "Cores, and how the seed stretches time.", &machine_table()},
+      {"machine.memory", "Physical memory.", &memory_table()},
+      {"machine.tlb", "The TLB that every core has.", &tlb_table()},
+      {"machine.cost", "What every kind of step takes, in modelled time.", &machine_cost_rows()},
+  };
+  for (const DeviceKindRow& row : device_kinds()) {
+    DeviceKind kind;
+    kind.name = row.name;
+    kind.sentence = row.sentence;
+    kind.rows = &row.parameters;
+    for (const ProtocolRule& rule : row.protocol) kind.protocol.push_back({rule.name, rule.sentence});
+    if (row.scripted)
+      for (const Callback callback :
+           {Callback::release, Callback::start, Callback::end, Callback::invalidate_page, Callback::change_pte,
+            Callback::clear_flush_young, Callback::clear_young, Callback::test_young, Callback::secondary_tlbs})
+        kind.callbacks.push_back({std::string(callback_name(callback)), std::string(callback_sentence(callback))});
+    for (const CounterRow& counter : row.counters) kind.counters.push_back({counter.name, counter.sentence});
+    known.devices.push_back(std::move(kind));
+  }
+  for (const KernelEntry& kernel : known_kernels())
+    known.kernels.push_back({std::string(kernel.name), std::string(kernel.sentence)});
+  for (const ParameterRows* table : behaviour_tables())
+    for (const Parameter& row : table->rows) {
+      NamedSentence behaviour{row.name, row.sentence};
+      if (!row.choices.empty()) behaviour.sentence += fmt::format(" One of: {}.", fmt::join(row.choices, ", "));
+      known.behaviours.push_back(std::move(behaviour));
+    }
+  for (const RuleInfo& rule : oracle_rules())
+    known.rules.push_back({std::string(rule.name), std::string(rule.sentence)});
+  known.machine_counters = machine_counter_names();
+  known.core_counters = core_counter_names();
+  known.process_counters = process_counter_names();
+  for (const EventType* event : all_event_types())
+    known.events.push_back({std::string(event->name), std::string(event->about)});
+  return known;
+}
+
+}  // namespace
+
+const Catalogue& catalogue() {
+  static const Catalogue the_catalogue = make_catalogue();
+  return the_catalogue;
+}
+
+}  // namespace secmmu
