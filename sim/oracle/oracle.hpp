@@ -75,6 +75,8 @@ class Oracle {
   std::uint64_t count(std::string_view rule) const;
   bool clean() const;  // no violation of any rule
 
+  // For tests: the state as text, in a fixed order.
+  std::vector<std::string> snapshot() const;
   // For tests: recomputes from scratch what the ledger keeps step by step; a sentence per difference.
   std::vector<std::string> audit() const;
 

@@ -11,7 +11,7 @@
 namespace secmmu {
 
 struct Violation {
-  std::string rule;                // name, as in `secmmu explain`
+  std::string rule;  // name, as in `secmmu explain`
   Time at;
   std::string task;                // who did it
   std::string summary;             // one line: what happened
@@ -19,10 +19,10 @@ struct Violation {
   std::string forbidden_by;        // the rule of the protocol, one sentence
   std::uint64_t event = 0;         // ordinal of the event at which it was noticed
   // Where, as far as it applies; for sinks that place it on a lane.
-  std::string device;              // or "cpu1"; empty: no device
+  std::string device;  // or "cpu1"; empty: no device
   std::string mm;
-  PageRange pages;                 // empty: no page
-  std::uint64_t more = 0;          // how often it happened again at the same place
+  PageRange pages;         // empty: no page
+  std::uint64_t more = 0;  // how often it happened again at the same place
 };
 
 // A live illegal translation that nobody has used: reported, and a violation only if the scenario is strict.
