@@ -479,5 +479,6 @@ TEST_CASE("a reset in the middle leaves no trace in the next run") {
     play(limits);
     CHECK(play({}) == RunEnd::quiet);
     CHECK(world.timed == whole);
+    CHECK(a.serial() == 1);
   }
 }
