@@ -1,8 +1,9 @@
 // events.jsonl: every event of the run, one JSON object per line, for programs. The first line is a header, the
-// last one the end of the run; both have no "event". Of an event: "t" in picoseconds, "n" its ordinal in the
-// run, "task", "core" unless it ran on none, "irq": true if it ran on top of that task, "event" its name, and
-// its fields as `secmmu list tracepoints` gives them. Numbers are exact integers, times picoseconds; addresses
-// and frames are texts in hexadecimal, ranges of pages two such addresses, half open; no frame is null.
+// last one the end of the run. Of an event: "t" in picoseconds, "n" its ordinal in the run, "task", "core" unless
+// it ran on none, "irq": true if it ran on top of that task, "event" its name, and in "fields" what `secmmu list
+// tracepoints` says of it. A violation has "violation", the rule, instead of "event". Numbers are exact integers,
+// times picoseconds; addresses and frames are texts in hexadecimal, no frame is null, and a range of pages is two
+// addresses, half open.
 #pragma once
 
 #include <memory>

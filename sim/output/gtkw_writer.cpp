@@ -103,11 +103,17 @@ void GtkwWriter::marker(Time at, std::string_view name) {
   if (markers_.size() < kLetters) markers_.push_back({at, one_line(name)});
 }
 
+void GtkwWriter::show(Time from, Time to) {
+  if (to <= from) throw std::invalid_argument("the waves that are to be shown have no length");
+  shown_ = {from, to};
+}
+
 std::string GtkwWriter::translate_file(std::string_view stem, const VcdWriter::Code& code) const {
   return std::string(stem) + "." + code.name + ".txt";
 }
 
 std::string GtkwWriter::header(std::string_view name, std::string_view dump_name) const {
+  const auto [from, to] = shown_.value_or(std::pair(dump_.first(), dump_.last()));
   std::string text =
       "[*] written by secmmu\n"
       "[dumpfile] \"" +
@@ -117,14 +123,14 @@ std::string GtkwWriter::header(std::string_view name, std::string_view dump_name
       std::string(name) +
       "\"\n"
       "[timestart] " +
-      std::to_string(dump_.first().ps) +
+      std::to_string(from.ps) +
       "\n"
       "[size] " +
       std::to_string(kWindowWidth) + " " + std::to_string(kWindowHeight) +
       "\n"
       "[pos] -1 -1\n"
       "*" +
-      zoom_to_show(dump_.last() - dump_.first()) + " ";
+      zoom_to_show(to - from) + " ";
   text += markers_.empty() ? "-1" : std::to_string(markers_.front().at.ps);
   for (std::size_t letter = 0; letter < kLetters; ++letter)
     text += letter < markers_.size() ? " " + std::to_string(markers_[letter].at.ps) : " -1";

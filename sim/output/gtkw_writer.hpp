@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "notifier/substrate/time.hpp"
@@ -28,6 +30,9 @@ class GtkwWriter {
   // Lettered from A in the order of the calls; the first is also where the cursor stands. 26 at most, the
   // rest is left out.
   void marker(Time at, std::string_view name);
+
+  // What the waves show when they are opened; without it everything that was dumped.
+  void show(Time from, Time to);
 
   // NAME and, for the codes in use, their tables beside it as STEM.CODE.txt.
   void write(const FileSet& files, std::string_view name, std::string_view dump_name) const;
@@ -53,6 +58,7 @@ class GtkwWriter {
   std::vector<Line> lines_;
   std::vector<std::string> open_groups_;
   std::vector<Marker> markers_;
+  std::optional<std::pair<Time, Time>> shown_;
 };
 
 }  // namespace secmmu
