@@ -365,9 +365,11 @@ TEST_CASE("core: a grant that memory takes back is used no more, and the access 
                      for (unsigned i = 0; i < memory().socket.size(); ++i)
                        memory().socket[static_cast<int>(i)]->invalidate_direct_mem_ptr(0, UINT64_MAX);
                      const std::uint64_t misses = core.counters.misses;
+                     const std::uint64_t transactions = core.port.transactions();
                      write(core, address_of(Vpn{16}) + 2, 0xabcd, 2);
                      CHECK(read(core, address_of(Vpn{16}), 3) == 0xcd0001);
                      CHECK(core.counters.misses == misses);
+                     CHECK(core.port.transactions() == transactions + 1);  // that opened the window again
                      CHECK(memory().bytes(pfn)[3] == 0xab);
                    }}});
 }

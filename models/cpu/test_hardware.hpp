@@ -19,7 +19,20 @@ class TestHardware : public sc_core::sc_module {
  public:
   static constexpr std::uint64_t kFrames = 4096;
 
-  explicit TestHardware(const sc_core::sc_module_name& name) : sc_module(name) {}
+  explicit TestHardware(const sc_core::sc_module_name& name) : sc_module(name) {
+    memory_ = std::make_unique<PhysicalMemory>("memory", arbiter(), MemoryConfig{kFrames});
+    port_ = std::make_unique<MemoryPort>("port");
+    port_->socket.bind(memory_->socket);
+    std::vector<Core*> cores;
+    for (unsigned number = 0; number < TestMachine::kCores; ++number) {
+      const std::string core_name = "cpu" + std::to_string(number);
+      cores_.push_back(
+          std::make_unique<Core>(core_name.c_str(), arbiter(), *arbiter().processors()[number], TlbConfig{}));
+      cores_.back()->port.socket.bind(memory_->socket);
+      cores.push_back(cores_.back().get());
+    }
+    shootdown_ = std::make_unique<Shootdown>(arbiter(), cores);
+  }
 
   Arbiter& arbiter() { return machine().arbiter(); }
   PhysicalMemory& memory() { return *memory_; }
@@ -43,31 +56,15 @@ class TestHardware : public sc_core::sc_module {
   }
 
  private:
-  // The machine has been made when SystemC calls this, and modules may still be.
-  void before_end_of_elaboration() override {
-    memory_ = std::make_unique<PhysicalMemory>("memory", arbiter(), MemoryConfig{kFrames});
-    port_ = std::make_unique<MemoryPort>("port");
-    port_->socket.bind(memory_->socket);
-    std::vector<Core*> cores;
-    for (unsigned number = 0; number < TestMachine::kCores; ++number) {
-      const std::string core_name = "cpu" + std::to_string(number);
-      cores_.push_back(
-          std::make_unique<Core>(core_name.c_str(), arbiter(), *arbiter().processors()[number], TlbConfig{}));
-      cores_.back()->port.socket.bind(memory_->socket);
-      cores.push_back(cores_.back().get());
-    }
-    shootdown_ = std::make_unique<Shootdown>(arbiter(), cores);
-  }
-
   std::unique_ptr<PhysicalMemory> memory_;
   std::unique_ptr<MemoryPort> port_;
   std::vector<std::unique_ptr<Core>> cores_;
   std::unique_ptr<Shootdown> shootdown_;
 };
 
-// Made before main(), so that it is there when the elaboration begins; never destroyed, so that it does not
-// outlive SystemC.
-inline TestHardware* const kTestHardware = new TestHardware("hardware");
-inline TestHardware& hardware() { return *kTestHardware; }
+// Never destroyed: SystemC is gone before static objects are.
+inline TestHardware* test_hardware = nullptr;
+inline const bool kTestHardwareIsBuilt = at_elaboration([] { test_hardware = new TestHardware("hardware"); });
+inline TestHardware& hardware() { return *test_hardware; }
 
 }  // namespace secmmu

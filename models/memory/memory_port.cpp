@@ -18,6 +18,7 @@ void MemoryPort::prepare(tlm::tlm_command command, PhysAddr address, void* data,
 }
 
 bool MemoryPort::transport(tlm::tlm_command command, PhysAddr address, void* data, unsigned bytes) {
+  ++transactions_;
   prepare(command, address, data, bytes);
   sc_core::sc_time delay;  // modelled time is the caller's step
   socket->b_transport(payload_, delay);

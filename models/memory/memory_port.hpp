@@ -44,6 +44,8 @@ class MemoryPort : public sc_core::sc_module {
   std::uint8_t* grant(Pfn frame);
   // Called when memory takes its grants back: the owner forgets every pointer it got from grant().
   void on_revoked(std::function<void()> revoked) { revoked_ = std::move(revoked); }
+  // Accesses that were transactions, since elaboration: those that no window covered.
+  std::uint64_t transactions() const { return transactions_; }
 
  private:
   // The bytes at an address if all of them lie in the window, else nullptr.
@@ -60,6 +62,7 @@ class MemoryPort : public sc_core::sc_module {
   std::uint64_t window_start_ = 0;
   std::uint64_t window_bytes_ = 0;
   std::function<void()> revoked_;
+  std::uint64_t transactions_ = 0;
 };
 
 }  // namespace secmmu

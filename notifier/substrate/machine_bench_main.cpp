@@ -32,6 +32,11 @@ struct Parts {
 };
 std::unique_ptr<Parts> parts;
 
+std::vector<std::function<void()>>& builders() {
+  static std::vector<std::function<void()>> list;
+  return list;
+}
+
 }  // namespace
 
 Arbiter& TestMachine::arbiter() { return parts->arbiter; }
@@ -57,6 +62,11 @@ RunEnd TestMachine::run(std::vector<TestTask> tasks, const std::function<void()>
   return parts->arbiter.run(limits);
 }
 
+bool at_elaboration(std::function<void()> build) {
+  builders().push_back(std::move(build));
+  return true;
+}
+
 TestMachine& machine() {
   static TestMachine the_machine;
   return the_machine;
@@ -68,6 +78,7 @@ int sc_main(int, char**) {
   sc_core::sc_report_handler::set_actions(sc_core::SC_WARNING, sc_core::SC_THROW);
   sc_core::sc_report_handler::set_actions(sc_core::SC_INFO, sc_core::SC_DO_NOTHING);  // "stopped by user"
   secmmu::parts = std::make_unique<secmmu::Parts>();
+  for (const auto& build : secmmu::builders()) build();
   secmmu::parts->arbiter.direct([] { benchmark::RunSpecifiedBenchmarks(); });
   sc_core::sc_start();
   return 0;
