@@ -35,6 +35,13 @@ std::string in_short(PageRange pages) {
 // "mutex gru0.gms (held by unmapper since 1.2us)" without its bracket: a name that is the same every time.
 std::string_view without_detail(std::string_view what) { return what.substr(0, what.find(" (")); }
 
+// "gru1/0" is part of gru1, "gru10/0" is not.
+bool is_part_of(std::string_view task, std::string_view device) {
+  if (!task.starts_with(device)) return false;
+  const char next = task.size() == device.size() ? '/' : task[device.size()];
+  return next == '/' || next == '.' || next == ' ' || next == '-';
+}
+
 PftraceNote pages_note(PageRange pages) { return {"pages", std::string_view(to_text(pages))}; }
 
 }  // namespace
@@ -123,8 +130,7 @@ struct Timeline::Impl {
       device.contexts.push_back(writer.track(fmt::format("{} context {}", info.name, context), group));
     device.busy.assign(info.contexts, false);
     for (std::size_t id = 0; id < run.tasks.size(); ++id) {
-      // What its engines execute; a driver's worker is a kernel thread.
-      if (run.tasks[id].core >= 0 || !run.tasks[id].name.starts_with(info.name)) continue;
+      if (run.tasks[id].core >= 0 || !is_part_of(run.tasks[id].name, info.name)) continue;
       if (!device.engines) device.engines = writer.track(info.name + " engines", group);
       tasks[id] = Lane{writer.track(run.tasks[id].name, *device.engines), {}};
     }
@@ -458,8 +464,7 @@ struct Timeline::Impl {
     if (purge.empty()) return;
     writer.end(purge.mapped().lane, arrive(stamp.at));
     device->purges->give_back(purge.mapped().lane);
-    instant(lane_of(stamp), stamp.at, fmt::format("{} acknowledges", event.device),
-            {.flows = {purge.mapped().arrow}});
+    instant(lane_of(stamp), stamp.at, fmt::format("{} acknowledges", event.device), {.flows = {purge.mapped().arrow}});
   }
   void on(const DeviceDetached& event, const Stamp& stamp) {
     instant(lane_of(stamp), stamp.at, fmt::format("{} holds nothing of {}", event.device, event.mm), {});
