@@ -45,12 +45,16 @@ void Ledger::listen(Bus& bus) {
 }
 
 void Ledger::reset() {
-  for (const Pfn pfn : touched_frames_) frames_[pfn.value >> kChunkShift][pfn.value & ((1U << kChunkShift) - 1)] = {};
+  for (const Pfn pfn : touched_frames_) {
+    frames_[pfn.value >> kChunkShift]->frames[pfn.value & kChunkMask] = {};
+    frames_[pfn.value >> kChunkShift]->pasts[pfn.value & kChunkMask] = {};
+  }
   touched_frames_.clear();
   translations_.clear();
   free_translations_.clear();
   by_ghost_.clear();
   pages_.clear();
+  weakenings_.clear();
   free_pages_.clear();
   by_page_.clear();
   empty_pages_.clear();
@@ -75,8 +79,8 @@ void Ledger::reset() {
 Frame& Ledger::make_frame(Pfn pfn) {
   const std::size_t chunk = pfn.value >> kChunkShift;
   if (chunk >= frames_.size()) frames_.resize(chunk + 1);
-  if (!frames_[chunk]) frames_[chunk] = std::make_unique<Frame[]>(std::size_t{1} << kChunkShift);
-  Frame& frame = frames_[chunk][pfn.value & ((1U << kChunkShift) - 1)];
+  if (!frames_[chunk]) frames_[chunk] = std::make_unique<Chunk>();
+  Frame& frame = frames_[chunk]->frames[pfn.value & kChunkMask];
   if (!frame.touched) {
     frame.touched = true;
     touched_frames_.push_back(pfn);
@@ -87,7 +91,7 @@ Frame& Ledger::make_frame(Pfn pfn) {
 const Frame* Ledger::frame(Pfn pfn) const {
   const std::size_t chunk = pfn.value >> kChunkShift;
   if (chunk >= frames_.size() || !frames_[chunk]) return nullptr;
-  return &frames_[chunk][pfn.value & ((1U << kChunkShift) - 1)];
+  return &frames_[chunk]->frames[pfn.value & kChunkMask];
 }
 
 std::uint32_t Ledger::make_page(std::uint32_t mm, Vpn vpn) {
@@ -97,10 +101,12 @@ std::uint32_t Ledger::make_page(std::uint32_t mm, Vpn vpn) {
   if (free_pages_.empty()) {
     index = static_cast<std::uint32_t>(pages_.size());
     pages_.emplace_back();
+    weakenings_.emplace_back();
   } else {
     index = free_pages_.back();
     free_pages_.pop_back();
     pages_[index] = {};
+    weakenings_[index] = {};
   }
   pages_[index].mm = mm;
   pages_[index].vpn = vpn;
@@ -295,16 +301,17 @@ void Ledger::allocated(const FrameAllocated& e, const Stamp& stamp) {
   frame.known = true;
   frame.used = true;
   frame.allocation = e.allocation;
-  frame.owner = names_.id_of(e.owner);
-  frame.use = names_.id_of(e.use);
-  frame.allocated = moment_of(stamp);
+  FramePast& past = make_past(e.pfn);
+  past.owner = names_.id_of(e.owner);
+  past.use = names_.id_of(e.use);
+  past.allocated = moment_of(stamp);
 }
 
 void Ledger::freed(const FrameFreed& e, const Stamp& stamp) {
   Frame& frame = make_frame(e.pfn);
   frame.known = true;
   frame.used = false;
-  frame.freed = moment_of(stamp);
+  make_past(e.pfn).freed = moment_of(stamp);
   for (std::uint32_t index = frame.translations; index != kNobody; index = translations_[index].frame_next)
     if (translations_[index].breach != Breach::use_after_free)
       break_legality(translations_[index], Breach::use_after_free, stamp);
@@ -312,8 +319,8 @@ void Ledger::freed(const FrameFreed& e, const Stamp& stamp) {
 
 // --- translations ------------------------------------------------------------------------------------------
 
-Translation& Ledger::fill(Holder holder, std::uint32_t mm, Vpn vpn, Pfn pfn, bool writable, const Ghost* ghost,
-                          const Stamp& stamp) {
+std::uint32_t Ledger::fill(Holder holder, std::uint32_t mm, Vpn vpn, Pfn pfn, bool writable, const Ghost* ghost,
+                           const Stamp& stamp) {
   drop(ghost);  // a slot that is overwritten without a word
   std::uint32_t index;
   if (free_translations_.empty()) {
@@ -346,7 +353,7 @@ Translation& Ledger::fill(Holder holder, std::uint32_t mm, Vpn vpn, Pfn pfn, boo
   if (fresh.frame_next != kNobody) translations_[fresh.frame_next].frame_previous = index;
   frame.translations = index;
   by_ghost_.insert(ghost_key(ghost), index);
-  return fresh;
+  return index;
 }
 
 void Ledger::drop(const Ghost* ghost) {
@@ -377,15 +384,13 @@ void Ledger::drop(const Ghost* ghost) {
 void Ledger::device_filled(const DeviceFill& e, const Stamp& stamp) {
   const Names::Id device = names_.id_of(e.device);
   ++make_attachment(device, e.mm_id, e.mm).live;
-  fill(Holder::device(device), e.mm_id, e.page, e.pfn, e.writable, e.ghost, stamp);
-  judge_fill(by_ghost_.find(ghost_key(e.ghost)), stamp);
+  judge_fill(fill(Holder::device(device), e.mm_id, e.page, e.pfn, e.writable, e.ghost, stamp), stamp);
 }
 
 void Ledger::device_dropped(const DeviceDrop& e, const Stamp&) { drop(e.ghost); }
 
 void Ledger::cpu_filled(const CpuTlbFill& e, const Stamp& stamp) {
-  fill(Holder::core(e.core), e.asid, e.page, e.pfn, e.writable, e.ghost, stamp);
-  judge_fill(by_ghost_.find(ghost_key(e.ghost)), stamp);
+  judge_fill(fill(Holder::core(e.core), e.asid, e.page, e.pfn, e.writable, e.ghost, stamp), stamp);
 }
 
 void Ledger::cpu_dropped(const CpuTlbDrop& e, const Stamp&) { drop(e.ghost); }
@@ -401,11 +406,12 @@ void Ledger::judge_fill(std::uint32_t index, const Stamp& stamp) {
     return;
   }
   if (within(translation, page)) return;
-  const auto& change = page.weakened;
+  const Weakening& change = weakenings_[translation.page];
+  const FramePast& past = make_past(translation.pfn);
   // Was the frame given back after the page lost it? Then it is another allocation that stands there now.
-  const bool freed_since = change.moment.happened() && frame.freed.happened() && page.pfn != translation.pfn &&
-                           frame.freed.number > change.moment.number &&
-                           (change.old_pfn == translation.pfn || frame.allocated.number > change.moment.number);
+  const bool freed_since = change.moment.happened() && past.freed.happened() && page.pfn != translation.pfn &&
+                           past.freed.number > change.moment.number &&
+                           (change.old_pfn == translation.pfn || past.allocated.number > change.moment.number);
   if (freed_since) {
     // Its frame has gone to somebody else in the meantime: what it was made from is older.
     translation.allocation = UINT64_MAX;
@@ -456,14 +462,15 @@ void Ledger::pte_changed(const PteChanged& e, const Stamp& stamp) {
 
   const Mm& space = make_mm(e.mm_id, e.mm);
   const Range* range = covering(space, e.page, stamp.task);
-  page.weakened.moment = moment_of(stamp);
-  page.weakened.old_pfn = e.old_pfn;
-  page.weakened.old_writable = e.old_writable;
-  page.weakened.new_pfn = e.new_pfn;
-  page.weakened.new_writable = e.new_writable;
-  page.weakened.settled = false;
-  page.weakened.range_id = range == nullptr ? 0 : range->id;
-  page.weakened.why = names_.id_of(e.why);
+  Weakening& change = weakenings_[page_index];
+  change.moment = moment_of(stamp);
+  change.old_pfn = e.old_pfn;
+  change.old_writable = e.old_writable;
+  change.new_pfn = e.new_pfn;
+  change.new_writable = e.new_writable;
+  change.settled = false;
+  change.range_id = range == nullptr ? 0 : range->id;
+  change.why = names_.id_of(e.why);
 
   for (std::uint32_t index = page.translations; index != kNobody; index = translations_[index].page_next) {
     Translation& translation = translations_[index];
@@ -503,7 +510,7 @@ void Ledger::syscall_ended(const SyscallEnd&, const Stamp& stamp) {
 void Ledger::fault_handled(const FaultHandled& e, const Stamp& stamp) {
   const std::uint32_t index = by_page_.find(page_key(e.mm_id, e.page));
   if (index == kNobody) return;
-  auto& change = pages_[index].weakened;
+  Weakening& change = weakenings_[index];
   if (!change.moment.happened() || change.moment.task != stamp.task) return;
   change.settled = true;
   settle(task(stamp.task).owed, e.mm_id, one_page(e.page), stamp);
@@ -758,9 +765,9 @@ std::vector<std::string> Ledger::audit() const {
   std::size_t on_frames = 0;
   for (const auto& chunk : frames_) {
     if (!chunk) continue;
-    for (unsigned i = 0; i < (1U << kChunkShift); ++i) {
+    for (const Frame& frame : chunk->frames) {
       std::uint32_t previous = kNobody;
-      for (std::uint32_t at = chunk[i].translations; at != kNobody; at = translations_[at].frame_next) {
+      for (std::uint32_t at = frame.translations; at != kNobody; at = translations_[at].frame_next) {
         if (translations_[at].frame_previous != previous || translations_[at].ghost == nullptr || on_frames > live) {
           wrong.emplace_back("the list of a frame is torn");
           break;

@@ -13,6 +13,7 @@
 // In between it is 'owed'. A translation that is filled too late is judged at the fill by the same anchors.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -39,10 +40,12 @@ struct Moment {
   Time at;
   std::uint64_t number = UINT64_MAX;  // of the event; UINT64_MAX: it has not happened
   unsigned task = 0;
-  bool in_interrupt = false;
+  unsigned in_interrupt = 0;
   bool happened() const { return number != UINT64_MAX; }
 };
-inline Moment moment_of(const Stamp& stamp) { return {stamp.at, stamp.number, stamp.task, stamp.in_interrupt}; }
+inline Moment moment_of(const Stamp& stamp) {
+  return {stamp.at, stamp.number, stamp.task, static_cast<unsigned>(stamp.in_interrupt)};
+}
 
 enum class Breach : std::uint8_t { none, stale_write_permission, stale_mapping, use_after_free };
 
@@ -56,14 +59,17 @@ struct Holder {
   static constexpr std::uint32_t kCore = 0x8000'0000;
 };
 
+// What every fill looks at, small; what only reports tell is kept beside it.
 struct Frame {
   std::uint64_t allocation = 0;
-  bool touched = false;  // in the list of what a reset clears
-  bool known = false;    // its allocation was seen
+  std::uint32_t translations = kNobody;  // list by Translation::frame_next
+  bool touched = false;                  // in the list of what a reset clears
+  bool known = false;                    // its allocation was seen
   bool used = false;
+};
+struct FramePast {
   Names::Id owner = 0;
   Names::Id use = 0;
-  std::uint32_t translations = kNobody;  // list by Translation::frame_next
   Moment allocated;
   Moment freed;  // the last time
 };
@@ -89,21 +95,21 @@ struct Translation {
 
 // A virtual page of one address space: its PTE as the last event left it.
 struct Page {
-  std::uint32_t mm = 0;
   Vpn vpn;
   Pfn pfn = kNoPfn;
-  bool writable = false;
-  bool retired = false;                  // in the ring of empty pages
+  std::uint32_t mm = 0;
   std::uint32_t translations = kNobody;  // list by Translation::page_next
-  // The last change that took something away.
-  struct {
-    Moment moment;
-    Pfn old_pfn = kNoPfn, new_pfn = kNoPfn;
-    bool old_writable = false, new_writable = false;
-    bool settled = false;        // the fault that made it has ended
-    std::uint64_t range_id = 0;  // 0: outside every range
-    Names::Id why = 0;
-  } weakened;
+  bool writable = false;
+  bool retired = false;  // in the ring of empty pages
+};
+// The last change of a PTE that took something away.
+struct Weakening {
+  Moment moment;
+  Pfn old_pfn = kNoPfn, new_pfn = kNoPfn;
+  bool old_writable = false, new_writable = false;
+  bool settled = false;        // the fault that made it has ended
+  std::uint64_t range_id = 0;  // 0: outside every range
+  Names::Id why = 0;
 };
 
 // One invalidation, open or lately closed.
@@ -206,8 +212,12 @@ class Ledger {
   // The live translation with this ghost word, or nullptr.
   Translation* find(const Ghost* ghost);
   const Frame* frame(Pfn pfn) const;
+  const FramePast& past(Pfn pfn) const { return frames_[pfn.value >> kChunkShift]->pasts[pfn.value & kChunkMask]; }
   const Page* page(std::uint32_t mm, Vpn vpn) const;
   const Page& page_of(const Translation& translation) const { return pages_[translation.page]; }
+  const Weakening& weakened(const Page& page) const {
+    return weakenings_[static_cast<std::size_t>(&page - pages_.data())];
+  }
   const Range* range(std::uint64_t id) const;
   const Range& range_at(std::uint32_t index) const { return ranges_[index]; }
   const Mm* mm(std::uint32_t id) const;
@@ -263,13 +273,14 @@ class Ledger {
   Frame& make_frame(Pfn pfn);
   std::uint32_t make_page(std::uint32_t mm, Vpn vpn);
   void retire_if_empty(std::uint32_t page);
+  FramePast& make_past(Pfn pfn) { return frames_[pfn.value >> kChunkShift]->pasts[pfn.value & kChunkMask]; }
   Mm& make_mm(std::uint32_t id, std::string_view name);
   Attachment& make_attachment(Names::Id device, std::uint32_t mm, std::string_view mm_name);
   Registration& make_registration(std::uint64_t serial, std::uint32_t mm, std::string_view device);
   TaskState& task(unsigned id);
 
-  Translation& fill(Holder holder, std::uint32_t mm, Vpn vpn, Pfn pfn, bool writable, const Ghost* ghost,
-                    const Stamp& stamp);
+  std::uint32_t fill(Holder holder, std::uint32_t mm, Vpn vpn, Pfn pfn, bool writable, const Ghost* ghost,
+                     const Stamp& stamp);
   void drop(const Ghost* ghost);
   void judge_fill(std::uint32_t index, const Stamp& stamp);
   bool within(const Translation& translation, const Page& page) const {
@@ -293,7 +304,12 @@ class Ledger {
 
   // Frames by number, in chunks, because nodes of memory may lie far apart.
   static constexpr unsigned kChunkShift = 9;
-  std::vector<std::unique_ptr<Frame[]>> frames_;
+  static constexpr std::uint64_t kChunkMask = (1ULL << kChunkShift) - 1;
+  struct Chunk {
+    std::array<Frame, kChunkMask + 1> frames;
+    std::array<FramePast, kChunkMask + 1> pasts;
+  };
+  std::vector<std::unique_ptr<Chunk>> frames_;
   std::vector<Pfn> touched_frames_;
 
   std::vector<Translation> translations_;
@@ -301,6 +317,7 @@ class Ledger {
   FlatMap by_ghost_;
 
   std::vector<Page> pages_;
+  std::vector<Weakening> weakenings_;  // by the same index
   std::vector<std::uint32_t> free_pages_;
   FlatMap by_page_;
   // Pages that are not mapped and have no translation: kept for a while, because a late fill asks for

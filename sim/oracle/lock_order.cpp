@@ -14,7 +14,7 @@ class LockOrder final : public Rule {
     bus.listen<LockOrderBroken>([this](const LockOrderBroken& e, const Stamp& stamp) {
       reports_.violation(info_, {0, ledger_.names().id_of(e.cycle), 0}, stamp, [&](Violation& violation, Story& story) {
         violation.summary = fmt::format("locks are taken in a circle: {}", e.cycle);
-        story.tell(moment_of(stamp), e.story);
+        story.say(e.story);
         story.tell_locks();
       });
     });

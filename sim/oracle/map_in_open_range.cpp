@@ -40,9 +40,10 @@ class MapInOpenRange final : public Rule {
       tell_registration(story, ledger_, Holder::device(call.device), e.mm_id);
       tell_range(story, ledger_, range, Holder::device(call.device));
       if (const Page* page = ledger_.page(e.mm_id, e.page);
-          page != nullptr && page->weakened.moment.happened() && page->weakened.range_id == range.id)
-        story.tell(page->weakened.moment, fmt::format("changed the PTE: from {} to {}", text_of(page->weakened.old_pfn),
-                                                      text_of(page->weakened.new_pfn)));
+          page != nullptr && ledger_.weakened(*page).moment.happened() && ledger_.weakened(*page).range_id == range.id)
+        story.tell(ledger_.weakened(*page).moment,
+                   fmt::format("changed the PTE: from {} to {}", text_of(ledger_.weakened(*page).old_pfn),
+                               text_of(ledger_.weakened(*page).new_pfn)));
       story.tell(moment_of(stamp),
                  fmt::format("{} took the translation {} -> {}, {}", e.device, to_text(address_of(e.page)),
                              text_of(e.pfn), e.writable ? "writable" : "read only"));

@@ -18,6 +18,14 @@ void Story::tell(const Moment& moment, std::string text) {
                                                 moment.in_interrupt ? " (in an interrupt)" : "", text));
 }
 
+void Story::say(std::string_view lines) {
+  while (!lines.empty()) {
+    const std::size_t end = std::min(lines.find('\n'), lines.size());
+    if (end != 0) last_.emplace_back(lines.substr(0, end));
+    lines.remove_prefix(std::min(end + 1, lines.size()));
+  }
+}
+
 void Story::tell_locks() {
   const std::vector<TaskState>& tasks = ledger_.tasks();
   for (unsigned id = 0; id < tasks.size(); ++id)

@@ -21,6 +21,8 @@ class Story {
 
   // "1.5us cpu0/t0: text". Says nothing of a moment that never came.
   void tell(const Moment& moment, std::string text);
+  // Lines that an event brought along, as they are.
+  void say(std::string_view lines);
   // Which tasks hold which locks now.
   void tell_locks();
   std::vector<std::string> lines() const;

@@ -14,10 +14,10 @@ class StaleMapping final : public TranslationRule {
  protected:
   std::string what_is_wrong(const Translation& translation) const override {
     const Page& page = ledger_.page_of(translation);
-    if (!page.weakened.moment.happened())
+    if (!ledger_.weakened(page).moment.happened())
       return fmt::format("a translation to {}, which the page table never said", text_of(translation.pfn));
     return fmt::format("a translation to {}; the page table says {} since {}", text_of(translation.pfn),
-                       text_of(page.pfn), to_text(page.weakened.moment.at));
+                       text_of(page.pfn), to_text(ledger_.weakened(page).moment.at));
   }
 };
 

@@ -14,8 +14,9 @@ class StaleWritePermission final : public TranslationRule {
  protected:
   std::string what_is_wrong(const Translation& translation) const override {
     const Page& page = ledger_.page_of(translation);
-    return fmt::format("a writable translation to {}; the PTE is read only{}", text_of(translation.pfn),
-                       page.weakened.moment.happened() ? " since " + to_text(page.weakened.moment.at) : "");
+    return fmt::format(
+        "a writable translation to {}; the PTE is read only{}", text_of(translation.pfn),
+        ledger_.weakened(page).moment.happened() ? " since " + to_text(ledger_.weakened(page).moment.at) : "");
   }
 };
 

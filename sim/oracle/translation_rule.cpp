@@ -48,12 +48,13 @@ void tell_translation(Story& story, const Ledger& ledger, const Translation& t) 
   const std::string holder = ledger.text(t.holder);
   const std::string address = to_text(address_of(t.vpn));
   const Frame& frame = *ledger.frame(t.pfn);
+  const FramePast& past = ledger.past(t.pfn);
   story.tell(t.filled, fmt::format("{} took the translation {} {} -> {}, {}", holder, ledger.mm_text(t.mm), address,
                                    text_of(t.pfn), t.writable ? "writable" : "read only"));
   tell_registration(story, ledger, t.holder, t.mm);
 
   const Page& page = ledger.page_of(t);
-  const auto& change = page.weakened;
+  const Weakening& change = ledger.weakened(page);
   if (change.moment.happened()) {
     if (const Range* range = ledger.range(change.range_id)) tell_range(story, ledger, *range, t.holder);
     story.tell(change.moment,
@@ -70,12 +71,12 @@ void tell_translation(Story& story, const Ledger& ledger, const Translation& t) 
                  fmt::format("called {}'s {} for {}", holder, callback_name(recent.callback), to_text(recent.pages)));
       story.tell(recent.end, fmt::format("{}'s {} returned", holder, callback_name(recent.callback)));
     }
-  if (frame.freed.happened() && (!change.moment.happened() || frame.freed.number > change.moment.number ||
-                                 frame.freed.number > t.filled.number)) {
-    story.tell(frame.freed, fmt::format("gave {} back to the allocator", text_of(t.pfn)));
-    if (frame.used && frame.allocated.number > frame.freed.number)
-      story.tell(frame.allocated, fmt::format("got {} for {} ({}), allocation {}", text_of(t.pfn),
-                                              ledger.text(frame.owner), ledger.text(frame.use), frame.allocation));
+  if (past.freed.happened() &&
+      (!change.moment.happened() || past.freed.number > change.moment.number || past.freed.number > t.filled.number)) {
+    story.tell(past.freed, fmt::format("gave {} back to the allocator", text_of(t.pfn)));
+    if (frame.used && past.allocated.number > past.freed.number)
+      story.tell(past.allocated, fmt::format("gave {} to {} ({}), allocation {}", text_of(t.pfn),
+                                             ledger.text(past.owner), ledger.text(past.use), frame.allocation));
   }
   if (t.breach != Breach::none && t.broken.number != t.filled.number)
     story.tell(t.broken, fmt::format("from here on {} should not have had the translation", holder));
@@ -93,7 +94,7 @@ void TranslationRule::used(const Ghost* ghost, VirtAddr address, bool write, std
   const Translation* translation = ledger_.find(ghost);
   if (translation == nullptr || ledger_.breach_of(*translation, write) != breach_) return;
   translation->reported = true;
-  report(*translation, stamp, fmt::format("{} ({:#x})", write ? "wrote" : "read", value), address);
+  report(*translation, stamp, fmt::format("{} {:#x}", write ? "wrote" : "read", value), address);
 }
 
 // No task runs in an address space that is being torn down, so what cores still hold of it is out of reach.
@@ -133,8 +134,8 @@ void TranslationRule::report(const Translation& translation, const Stamp& stamp,
                                                    to_text(address), violation.mm, what_is_wrong(translation));
     tell_translation(story, ledger_, translation);
     if (!deed.empty())
-      story.tell(moment_of(stamp),
-                 fmt::format("{} {} at {}, in {}", violation.device, deed, to_text(address), text_of(translation.pfn)));
+      story.tell(moment_of(stamp), fmt::format("{} {} at {}, which is in {}", violation.device, deed, to_text(address),
+                                               text_of(translation.pfn)));
     story.tell_locks();
   });
 }

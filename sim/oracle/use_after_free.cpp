@@ -14,11 +14,12 @@ class UseAfterFree final : public TranslationRule {
  protected:
   std::string what_is_wrong(const Translation& translation) const override {
     const Frame& frame = *ledger_.frame(translation.pfn);
+    const FramePast& past = ledger_.past(translation.pfn);
     std::string text =
-        fmt::format("a translation to {}, which was freed at {}", text_of(translation.pfn), to_text(frame.freed.at));
+        fmt::format("a translation to {}, which was freed at {}", text_of(translation.pfn), to_text(past.freed.at));
     if (frame.used)
-      text += fmt::format(" and has belonged to {} ({}) since {}", ledger_.text(frame.owner), ledger_.text(frame.use),
-                          to_text(frame.allocated.at));
+      text += fmt::format(" and has belonged to {} ({}) since {}", ledger_.text(past.owner), ledger_.text(past.use),
+                          to_text(past.allocated.at));
     else
       text += " and belongs to nobody";
     return text;
