@@ -148,6 +148,8 @@ class Mm final : public AddressSpace {
   Translation translation() const { return {id_, table.root()}; }
   // The VMA that holds `page`, widened to its borders; pages.empty() if none.
   Vma vma_at(Vpn page) const { return find_vma(vmas, page); }
+  // The pieces of VMAs in the range, ascending, clipped to it.
+  VmaList vmas_in(PageRange range) const { return secmmu::vmas_in(vmas, range); }
   // The lowest free gap of `pages`, at or above the mmap base, aligned to `align` pages. 0: there is none.
   VirtAddr find_gap(std::uint64_t pages, std::uint64_t align) const;
   // What hardware would find there now: without side effects or points, for expectations and reports.
