@@ -81,10 +81,11 @@ class Report {
   std::string text_;
 };
 
-// A line of a story in its parts: "1.25us unmapper: frees frame 0x2a". Either of the first two may be missing.
+// A line of a story in its parts: "1.25us  unmapper (in an interrupt): frees frame 0x2a". One without a time is all
+// text: who holds what, or what a deadlock looks like.
 struct StoryLine {
   std::string_view time;
-  std::string_view task;
+  std::string task;
   std::string_view text;
 };
 
@@ -103,15 +104,21 @@ std::string_view leading_time(std::string_view line) {
 }
 
 StoryLine parts_of(std::string_view line) {
+  constexpr std::string_view kInterrupt = " (in an interrupt)";
+  constexpr std::size_t kLongestTask = 40;
   StoryLine parts;
   parts.time = leading_time(line);
-  line.remove_prefix(parts.time.size());
-  const std::size_t text_begins = line.find_first_not_of(" ,:");
-  line.remove_prefix(std::min(parts.time.empty() ? 0 : text_begins, line.size()));
-  const std::size_t colon = line.find(": ");
-  if (colon != std::string_view::npos && colon < line.find(' ')) {
-    parts.task = line.substr(0, colon);
-    line.remove_prefix(colon + 2);
+  if (!parts.time.empty()) {
+    line.remove_prefix(parts.time.size());
+    line.remove_prefix(std::min(line.find_first_not_of(" ,:"), line.size()));
+    const std::size_t colon = line.find(": ");
+    if (colon <= kLongestTask) {
+      std::string_view task = line.substr(0, colon);
+      line.remove_prefix(colon + 2);
+      const bool interrupt = task.ends_with(kInterrupt);
+      if (interrupt) task.remove_suffix(kInterrupt.size());
+      parts.task = std::string(task) + (interrupt ? " (irq)" : "");
+    }
   }
   parts.text = line;
   return parts;
@@ -122,18 +129,25 @@ void add_story(Report& report, const std::vector<std::string>& story) {
   std::vector<StoryLine> lines;
   std::size_t time_width = 0;
   std::size_t task_width = 0;
+  std::size_t last_timed = story.size();
   for (const std::string& line : story) {
     lines.push_back(parts_of(line));
     time_width = std::max(time_width, lines.back().time.size());
     task_width = std::max(task_width, lines.back().task.size());
+    if (!lines.back().time.empty()) last_timed = lines.size() - 1;
   }
-  const std::size_t column = 4 + (time_width == 0 ? 0 : time_width + 2) + (task_width == 0 ? 0 : task_width + 2);
+  constexpr std::size_t kMargin = 4;
+  const std::size_t column = kMargin + time_width + 2 + (task_width == 0 ? 0 : task_width + 2);
   report.end();
   for (std::size_t number = 0; number < lines.size(); ++number) {
     const StoryLine& line = lines[number];
-    const bool is_last = number + 1 == lines.size();
+    const bool is_last = number == last_timed;
     report.add(is_last ? "  > " : "    ", Style::bad);
-    if (time_width != 0) report.add(fmt::format("{:>{}}  ", line.time, time_width), Style::dim);
+    if (line.time.empty()) {
+      report.wrapped(line.text, kMargin);
+      continue;
+    }
+    report.add(fmt::format("{:>{}}  ", line.time, time_width), Style::dim);
     if (task_width != 0) report.add(fmt::format("{:<{}}  ", line.task, task_width), Style::name);
     report.wrapped(line.text, column, is_last ? Style::bold : Style::plain);
   }
@@ -173,7 +187,8 @@ void add_outputs(Report& report, const RunVerdict& verdict) {
 }
 
 std::string title(const RunVerdict& verdict) {
-  return fmt::format("{}, kernel {}, seed {}", verdict.scenario, verdict.kernel, verdict.seed);
+  return fmt::format("{}, kernel {}{}{}, seed {}", verdict.scenario, verdict.kernel,
+                     verdict.variant.empty() ? "" : ", ", verdict.variant, verdict.seed);
 }
 
 std::string effort(const RunVerdict& verdict) {
@@ -284,9 +299,13 @@ std::string report_text(const RunVerdict& verdict, bool colour) {
 }
 
 std::string verdict_json(const RunVerdict& verdict) {
-  Json document{{"format", kVerdictFormat},     {"scenario", verdict.scenario},
-                {"path", verdict.path},         {"kernel", verdict.kernel},
-                {"seed", verdict.seed},         {"outcome", outcome_name(verdict.outcome)},
+  Json document{{"format", kVerdictFormat},
+                {"scenario", verdict.scenario},
+                {"path", verdict.path},
+                {"kernel", verdict.kernel},
+                {"variant", verdict.variant},
+                {"seed", verdict.seed},
+                {"outcome", outcome_name(verdict.outcome)},
                 {"headline", headline(verdict)}};
   if (!verdict.limit.empty()) document["limit"] = verdict.limit;
   Json rules = Json::object();

@@ -38,6 +38,7 @@ struct RunVerdict {
   std::string path;      // of its file, as given
   std::string about;     // the scenario's sentence on what it shows; may be empty
   std::string kernel;
+  std::string variant;  // "rules kept": the devices' rules were not switched off; empty: as the scenario says
   std::uint64_t seed = 1;
   Outcome outcome = Outcome::passed;
   std::string limit;  // inconclusive: which limit was reached first, "steps: 1000000"

@@ -55,14 +55,14 @@ TEST_CASE("the report of a violation reads like a bug report") {
   use-after-free at 14.2us by gru0/0
   gru0 wrote 66 to 0x7f0000001008 through a translation of app to frame 0x2a, which thief owns since 13.6us
 
-     4.6us  gru0/0    gru0 fills page 0x7f0000001000 of app with frame 0x2a, writable
-     9.2us  unmapper  munmap announces range 1, [0x7f0000001000,0x7f0000003000); it holds mmap_lock(app) for
-                      writing
-    10.3us  unmapper  gru0 acknowledges the purge: nothing of the range is left in it
-    10.9us  app.main  in the miss interrupt, gru0 fills page 0x7f0000001000 again although range 1 is open
-    12.9us  unmapper  frame 0x2a is freed
-    13.6us  app.main  frame 0x2a is allocated to thief
-  > 14.2us  gru0/0    writes 66 to it
+     4.6us  app.main (irq)  gru0 fills page 0x7f0000001000 of app with frame 0x2a, writable
+     9.2us  unmapper        munmap announces range 1, [0x7f0000001000,0x7f0000003000)
+    10.3us  unmapper        gru0 acknowledges the purge: nothing of the range is left in it
+    10.9us  idle/0 (irq)    gru0 fills page 0x7f0000001000 again although range 1 is open
+    12.9us  unmapper        frame 0x2a is freed
+    13.6us  app.main        frame 0x2a is allocated to thief
+  > 14.2us  gru0/0          writes 66 to it
+    held then by app.main: mmap_lock(thief)
 
   forbidden  Between invalidate_range_start and invalidate_range_end a driver may not put a translation of the
              range into its device.
@@ -122,7 +122,7 @@ TEST_CASE("the verdict as JSON holds everything that was found, in a stable orde
   CHECK(document["outcome"] == "failed");
   CHECK(document["rules"].dump() == R"({"use-after-free":"violated","stale-mapping":"clean"})");
   CHECK(document["violations"][0]["at"] == 14'200'000);
-  CHECK(document["violations"][0]["story"].size() == 7);
+  CHECK(document["violations"][0]["story"].size() == 8);
   CHECK(document["failed_expectations"][0]["place"] == "scenarios/races/gru-range-active-check.yaml:31:5");
   CHECK(document["counters"]["gru0.tlb.hits"] == 123);
   CHECK(verdict_json(failed()) == verdict_json(failed()));
