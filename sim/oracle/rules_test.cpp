@@ -121,6 +121,30 @@ TEST_CASE("oracle: use-after-free: a fill that looked before the invalidation an
   CHECK(h.broken() == "use-after-free");
 }
 
+TEST_CASE("oracle: use-after-free: the kernel freed a frame that its page table still names") {
+  Mapped h;
+  h.drop(*h.entry);
+  h.free(0x12);
+  h.use(h.fill(5, 0x12), false);
+  CHECK(h.broken() == "use-after-free");
+}
+
+TEST_CASE("oracle: a translation is owed for the last change only; what an older one waited for says nothing") {
+  Mapped h;
+  h.enter("first");
+  h.pte(5, {0x12}, false, "protect");  // outside every range, by t0
+  h.pte(5, {0x12}, true, "protect");
+  h.begin("gru0", Callback::invalidate_page, one_page({5}));
+  h.end("gru0", Callback::invalidate_page, one_page({5}));
+  CHECK(h.entry->ghost.word == 0);
+  h.by(1).enter("second");
+  h.pte(5, {0x12}, false, "protect");
+  h.by(0).leave("first");
+  CHECK(h.entry->ghost.word == 0);
+  h.by(1).leave("second");
+  CHECK(h.entry->ghost.word == Ghost::kIllegal);
+}
+
 TEST_CASE("oracle: a fill of the frame that the page has got anew is legal") {
   Mapped h;
   const auto id = h.start(4, 8, "gru0", {h.entry});
@@ -337,6 +361,15 @@ TEST_CASE("oracle: the anchor of a core is the end of the call or fault that cha
       CHECK(h.cpu_fill(1, 5, 0x12).ghost.word == Ghost::kIllegal);
     }
   }
+  SUBCASE("a call that flushes after its range ended, as munmap does: legal until the call ends") {
+    h.enter("munmap");
+    const auto id = h.start(5, 6);
+    h.clear(5);
+    h.finish_range(id);
+    CHECK(tlb.ghost.word == 0);
+    h.leave("munmap");
+    CHECK(tlb.ghost.word == Ghost::kIllegal);
+  }
   SUBCASE("a fault") {
     h.alloc(0x13);
     h.map(5, 0x13);
@@ -512,6 +545,7 @@ TEST_CASE("oracle: unbalanced-range") {
     h.begin("gru0", Callback::start, {{4}, {8}}, id);
     h.end("gru0", Callback::start, {{4}, {8}}, id);
     h.begin("gru0", Callback::end, {{4}, {8}}, id);
+    h.fill(5, 0x12);  // it has been told that nothing happens
     h.end("gru0", Callback::end, {{4}, {8}}, id);
     h.told(id, Errno::eagain);
     h.over();
