@@ -129,7 +129,7 @@ TEST_CASE("oracle: use-after-free: the kernel freed a frame that its page table 
   CHECK(h.broken() == "use-after-free");
 }
 
-TEST_CASE("oracle: a translation is owed for the last change only; what an older one waited for says nothing") {
+TEST_CASE("oracle: a translation is owed for the last change only, and what an older one waited for says nothing") {
   Mapped h;
   h.enter("first");
   h.pte(5, {0x12}, false, "protect");  // outside every range, by t0
@@ -748,7 +748,7 @@ TEST_CASE("oracle: every rule has a text, and the texts keep to their form") {
   CHECK(find_oracle_rule("no-such-rule") == nullptr);
 }
 
-TEST_CASE("oracle: a reset forgets everything; violations are written out up to a limit") {
+TEST_CASE("oracle: a reset forgets everything, and violations are written out up to a limit") {
   OracleOptions options;
   options.most_violations = 2;
   Mapped h(options);
