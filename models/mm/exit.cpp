@@ -21,9 +21,8 @@ void forget_vmas(Mm& mm) {
   mm.vmas.clear();
   for (const Vma& vma : all) {
     mm.system.arbiter.bus().emit(VmaUnmapped{mm.name(), mm.id(), vma.pages});
-    if (vma.attributes.shared) vma.attributes.object->unmapped(vma.pages.pages());
+    if (vma.attributes.shared) mm.system.unmap_object(*vma.attributes.object, vma.pages.pages());
   }
-  mm.system.drop_unmapped_objects();
 }
 
 }  // namespace

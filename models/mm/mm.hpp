@@ -94,8 +94,8 @@ class MmSystem {
   Pfn zero_page();
   Pfn zero_page_if_any() const { return zero_page_; }
   SharedObject& create_object(std::uint64_t pages);
-  // Forgets those that nobody maps any more.
-  void drop_unmapped_objects();
+  // VMAs that mapped so many of its pages are gone; with the last of them it goes itself. Points.
+  void unmap_object(SharedObject& object, std::uint64_t pages);
   const std::vector<std::unique_ptr<SharedObject>>& objects() const { return objects_; }
   std::uint64_t next_anon_vma() { return ++anon_vmas_; }
   void reset();  // drops all address spaces, without points; PhysicalMemory::reset() takes the frames back

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "models/mm/events.hpp"
@@ -83,8 +84,14 @@ SharedObject& MmSystem::create_object(std::uint64_t pages) {
   return *objects_.back();
 }
 
-void MmSystem::drop_unmapped_objects() {
-  std::erase_if(objects_, [](const auto& object) { return object->mapped_pages() == 0 && object->pages().empty(); });
+void MmSystem::unmap_object(SharedObject& object, std::uint64_t pages) {
+  object.unmapped(pages);
+  if (object.mapped_pages() != 0) return;
+  const auto mine = [&object](const auto& entry) { return entry.get() == &object; };
+  const auto found = std::find_if(objects_.begin(), objects_.end(), mine);
+  const std::unique_ptr<SharedObject> last = std::move(*found);
+  objects_.erase(found);
+  last->free_pages();
 }
 
 void MmSystem::reset() {

@@ -16,11 +16,8 @@ Pfn SharedObject::page(std::uint64_t offset, std::string_view owner) {
   return winner;
 }
 
-void SharedObject::unmapped(std::uint64_t pages) {
-  mapped_ -= pages;
-  if (mapped_ != 0) return;
-  const auto given_back = std::exchange(pages_, {});
-  for (const auto& [offset, frame] : given_back) memory_.put(frame);
+void SharedObject::free_pages() {
+  for (const auto& [offset, frame] : std::exchange(pages_, {})) memory_.put(frame);
 }
 
 }  // namespace secmmu

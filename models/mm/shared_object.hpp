@@ -17,10 +17,11 @@ class SharedObject {
   // The page at that offset, made and cleared at the first use; kNoPfn: no frame is free. Points.
   Pfn page(std::uint64_t offset, std::string_view owner);
   const std::map<std::uint64_t, Pfn>& pages() const { return pages_; }
+  void free_pages();  // points
 
-  // How many pages of VMAs map it. It gives its pages back with the last of them. Points.
+  // How many pages of VMAs map it.
   void mapped(std::uint64_t pages) { mapped_ += pages; }
-  void unmapped(std::uint64_t pages);
+  void unmapped(std::uint64_t pages) { mapped_ -= pages; }
   std::uint64_t mapped_pages() const { return mapped_; }
 
  private:

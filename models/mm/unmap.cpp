@@ -23,13 +23,8 @@ bool unmap_span(Mm& mm, PageRange range, bool may_downgrade) {
   free_page_tables(gather, {pieces.front().pages.first, pieces.back().pages.end});
   gather.finish();
 
-  bool objects = false;
-  for (const Vma& piece : pieces) {
-    if (!piece.attributes.shared) continue;
-    piece.attributes.object->unmapped(piece.pages.pages());
-    objects = true;
-  }
-  if (objects) system.drop_unmapped_objects();
+  for (const Vma& piece : pieces)
+    if (piece.attributes.shared) system.unmap_object(*piece.attributes.object, piece.pages.pages());
   return downgraded;
 }
 
