@@ -15,6 +15,7 @@ SOURCES = {".hpp", ".cpp", ".h"}
 SUBSTRATE = "notifier/substrate/"
 OWN_HARDWARE = re.compile(r"models/devices/[^/]+/hardware")  # CMakeLists.txt builds secmmu_hardware from the same files
 SHARED_HARDWARE = ("models/memory/", "models/cpu/")
+DEVICE_EVENTS = "models/devices/events.hpp"  # tracepoints that every device has: plain structs over substrate
 
 
 def may_include(source):
@@ -25,7 +26,7 @@ def may_include(source):
         return ("notifier/",), "notifier includes neither models nor sim"
     own = OWN_HARDWARE.match(source)
     if own or source.startswith(SHARED_HARDWARE):
-        allowed = (SUBSTRATE, *SHARED_HARDWARE) + ((own.group(),) if own else ())
+        allowed = (SUBSTRATE, *SHARED_HARDWARE) + ((own.group(), DEVICE_EVENTS) if own else ())
         return allowed, "hardware stands on substrate, memory, cpu and its own files only"
     if source.startswith("models/"):
         return ("models/", "notifier/"), "models does not include sim"

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "notifier/errno.hpp"
+#include "notifier/substrate/errno.hpp"
 #include "notifier/substrate/sync/reference_count.hpp"
 #include "notifier/substrate/sync/rw_semaphore.hpp"
 

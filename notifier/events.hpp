@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "notifier/errno.hpp"
+#include "notifier/substrate/errno.hpp"
 #include "notifier/list_subscription.hpp"
 #include "notifier/range.hpp"
 #include "notifier/substrate/trace/event.hpp"

@@ -19,7 +19,7 @@
 #include <string>
 #include <string_view>
 
-#include "notifier/errno.hpp"
+#include "notifier/substrate/errno.hpp"
 #include "notifier/range.hpp"
 
 namespace secmmu {

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "notifier/errno.hpp"
+#include "notifier/substrate/errno.hpp"
 #include "notifier/substrate/trace/event.hpp"
 #include "notifier/substrate/trace/ghost.hpp"
 

@@ -37,7 +37,7 @@ Arbiter::Arbiter(const sc_core::sc_module_name& name)
   sc_core::sc_spawn([this] { run_director(); }, "director", &options);
   bus_.set_clock([this] {
     Stamp stamp;
-    stamp.at = now_;
+    stamp.at = in_setup_ ? Time{} : now_;
     if (current_ != nullptr) {
       stamp.task = current_->id();
       stamp.processor = current_->processor_number();
@@ -124,6 +124,7 @@ void Arbiter::reset() {
   validator_->reset();
   bus_.reset();
   current_ = nullptr;
+  in_setup_ = false;
   now_ = {};
   steps_ = 0;
   base_ps_ = sc_core::sc_time_stamp().value();
@@ -141,6 +142,15 @@ void Arbiter::reset() {
       }
     };
   }
+}
+
+void Arbiter::end_setup() {
+  sc_assert(queue_.empty());
+  in_setup_ = false;
+  now_ = {};
+  steps_ = 0;
+  base_ps_ = sc_core::sc_time_stamp().value();
+  for (const auto& task : tasks_) task->waiting_since_ = {};
 }
 
 void Arbiter::start(Task& task, Task::Body body, Time at) {

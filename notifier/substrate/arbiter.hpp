@@ -80,6 +80,10 @@ class Arbiter : public sc_core::sc_module {
   void set_stretch(unsigned percent, std::uint64_t seed);
   RunEnd run(RunLimits limits);
   void reset();  // unwinds every task; time 0, empty queues. Locks and models reset themselves.
+  // What a run() between these two does happens before time 0: events carry time 0, and time 0 is when
+  // end_setup() is called. Nobody may be ready then.
+  void begin_setup() { in_setup_ = true; }
+  void end_setup();
 
   // --- anybody's side ---
   void start(Task& task, Task::Body body, Time at = {});  // a dormant or finished task; `at` is absolute
@@ -165,6 +169,7 @@ class Arbiter : public sc_core::sc_module {
   std::uint64_t step_limit_ = UINT64_MAX;
   Time time_limit_ = kForever;
   bool stop_requested_ = false;
+  bool in_setup_ = false;
   RunEnd end_ = RunEnd::quiet;
   Strategy* strategy_ = nullptr;
   unsigned stretch_percent_ = 0;

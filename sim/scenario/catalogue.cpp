@@ -37,6 +37,39 @@ std::string_view callback_sentence(Callback callback) {
   return "";
 }
 
+std::string text_of(const ParameterValue& value) {
+  if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
+  return std::get<std::string>(value);
+}
+
+// The value of a behaviour in a kernel, by the rooms' tables of changes.
+std::string kernel_behaviour(std::string_view kernel, std::string_view behaviour) {
+  const auto version = parse_kernel_version(kernel);
+  if (!version) return "";
+  const NotifierBehaviour core = notifier_behaviour(*version);
+  if (const Parameter* row = notifier_behaviour_table().find(behaviour)) return text_of(row->get(&core));
+  const MmBehaviour mm = mm_behaviour(*version);
+  if (const Parameter* row = mm_behaviour_table().find(behaviour)) return text_of(row->get(&mm));
+  return "";
+}
+
+// The names of an event's fields, as it describes itself.
+std::vector<std::string> fields_of(const EventType& event) {
+  class Names final : public FieldVisitor {
+   public:
+    std::vector<std::string> names;
+    void integer(std::string_view field, std::int64_t) override { names.emplace_back(field); }
+    void address(std::string_view field, VirtAddr) override { names.emplace_back(field); }
+    void frame(std::string_view field, Pfn) override { names.emplace_back(field); }
+    void range(std::string_view field, PageRange) override { names.emplace_back(field); }
+    void time(std::string_view field, Time) override { names.emplace_back(field); }
+    void flag(std::string_view field, bool) override { names.emplace_back(field); }
+    void text(std::string_view field, std::string_view) override { names.emplace_back(field); }
+  } visitor;
+  event.describe_empty(visitor);
+  return visitor.names;
+}
+
 Catalogue make_catalogue() {
   Catalogue known;
   known.groups = {
@@ -63,17 +96,21 @@ Catalogue make_catalogue() {
     known.kernels.push_back({std::string(kernel.name), std::string(kernel.sentence)});
   for (const ParameterRows* table : behaviour_tables())
     for (const Parameter& row : table->rows) {
-      NamedSentence behaviour{row.name, row.sentence};
-      if (!row.choices.empty()) behaviour.sentence += fmt::format(" One of: {}.", fmt::join(row.choices, ", "));
+      Behaviour behaviour{row.name, row.sentence, row.choices};
+      if (row.type == ParameterType::flag) behaviour.values = {"true", "false"};
       known.behaviours.push_back(std::move(behaviour));
     }
+  known.behaviour_of = kernel_behaviour;
   for (const RuleInfo& rule : oracle_rules())
     known.rules.push_back({std::string(rule.name), std::string(rule.sentence)});
   known.machine_counters = machine_counter_names();
   known.core_counters = core_counter_names();
   known.process_counters = process_counter_names();
   for (const EventType* event : all_event_types())
-    known.events.push_back({std::string(event->name), std::string(event->about)});
+    known.events.push_back({std::string(event->name), std::string(event->about), fields_of(*event)});
+  known.tasks = {{"setup", "Makes processes and buffers before time 0."},
+                 {"rcu", "Runs the callbacks of RCU."},
+                 {"srcu", "Runs the callbacks of SRCU."}};
   return known;
 }
 

@@ -85,9 +85,22 @@ const Keys& expect_keys() {
       {"sometimes", Shape::counter_checks, false, "Comparisons that must hold in at least one run."},
       {"order", Shape::block, false, "Pairs of events of which the first comes before the other.", "orders"},
       {"values", Shape::block, false, "What memory holds at the end.", "values"},
+      {"kept", Shape::block, false,
+       "What must hold when the scenario runs again with no rule switched off: `violated` and the rest, on their own.",
+       "kept"},
       {"per_kernel", Shape::block, false, "The same keys for single kernels: violated replaces, the rest adds.",
        "per_kernel"},
   };
+  return keys;
+}
+
+// Those of one set of expectations: without the sets inside it.
+const Keys& plain_expect_keys() {
+  static const Keys keys = [] {
+    Keys plain = expect_keys();
+    std::erase_if(plain, [](const Key& key) { return key.name == "per_kernel" || key.name == "kept"; });
+    return plain;
+  }();
   return keys;
 }
 

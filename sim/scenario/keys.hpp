@@ -70,6 +70,7 @@ const Keys& device_keys();  // beside the rows of the kind
 const Keys& actor_keys();
 const Keys& program_keys();
 const Keys& expect_keys();
+const Keys& plain_expect_keys();
 const Keys& order_keys();
 const Keys& pattern_keys();  // beside the fields of the event
 const Keys& value_keys();

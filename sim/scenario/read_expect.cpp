@@ -185,16 +185,17 @@ void read_expectations(const Place& place, Reading& reading) {
   Scenario& scenario = reading.scenario;
   const Fields fields(place, expect_keys(), "expect");
   read_block(fields, scenario.expect, reading);
+  if (const auto kept = fields.find("kept"))
+    read_block(Fields(*kept, plain_expect_keys(), "the expectations with every rule kept"),
+               scenario.expect_kept.emplace(), reading);
   const auto per_kernel = fields.find("per_kernel");
   if (!per_kernel || !per_kernel->mapping("kernels of the scenario")) return;
-  Keys keys = expect_keys();
-  std::erase_if(keys, [](const Key& key) { return key.name == "per_kernel"; });
   for (const Place::Entry& entry : per_kernel->entries()) {
     if (std::find(scenario.kernels.begin(), scenario.kernels.end(), entry.key.text()) == scenario.kernels.end())
       entry.key.fail_name("none of this scenario's kernels", scenario.kernels);
     Expectations& expected = scenario.expect_by_kernel[entry.key.text()];
     expected.violated = scenario.expect.violated;
-    read_block(Fields(entry.value, keys, "the expectations for a kernel"), expected, reading);
+    read_block(Fields(entry.value, plain_expect_keys(), "the expectations for a kernel"), expected, reading);
   }
 }
 

@@ -242,6 +242,7 @@ std::string scenario_yaml(const Scenario& scenario, const Catalogue& known) {
   root.add("actors", actors_node(scenario, known));
   add_if_any(root, "watch", words_node(scenario.watch));
   Node& expect = root.add("expect", expect_node(scenario.expect));
+  if (scenario.expect_kept) expect.add("kept", expect_node(*scenario.expect_kept));
   Node per_kernel = Node::mapping();
   for (const auto& [kernel, own] : scenario.expect_by_kernel) per_kernel.add(kernel, expect_node(own));
   add_if_any(expect, "per_kernel", std::move(per_kernel));

@@ -208,6 +208,8 @@ struct Scenario {
   std::vector<std::string> watch;  // buffers whose every access is written to the event stream: "process.buffer"
   bool strict = false;             // a live illegal translation is a violation even if never used
   Expectations expect;
+  // With it, every kernel and seed runs a second time with no `without:`, and this is what must hold then.
+  std::optional<Expectations> expect_kept;
   // Replaces `violated` (the parser copies the general one where a kernel names none), adds the rest.
   std::map<std::string, Expectations> expect_by_kernel;
 

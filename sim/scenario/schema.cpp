@@ -96,6 +96,7 @@ class Schema {
     if (name == "event") return pattern();
     if (name == "values") return list(object_of(value_keys()));
     if (name == "per_kernel") return per_kernel();
+    if (name == "kept") return object_of(plain_expect_keys());
     return false;
   }
 
@@ -185,10 +186,9 @@ class Schema {
   }
 
   Json per_kernel() {
-    Keys keys = expect_keys();
-    std::erase_if(keys, [](const Key& key) { return key.name == "per_kernel"; });
-    return {
-        {"type", "object"}, {"propertyNames", values_.shape(Shape::kernel)}, {"additionalProperties", object_of(keys)}};
+    return {{"type", "object"},
+            {"propertyNames", values_.shape(Shape::kernel)},
+            {"additionalProperties", object_of(plain_expect_keys())}};
   }
 
   Json arguments(const Verb& verb, User user) {

@@ -61,6 +61,8 @@ class Bus {
     deliver(event_type<E>(), &event);
   }
 
+  std::uint64_t emitted() const { return number_; }  // in this run so far
+
   // A new run: the ordinal starts again. Listeners stay.
   void reset() { number_ = 0; }
   // Drops every listener: before other sinks are attached to the same machine.

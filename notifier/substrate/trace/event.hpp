@@ -53,6 +53,7 @@ struct EventType {
   std::string_view name;
   std::string_view about;
   void (*describe)(const void* event, FieldVisitor& visit);
+  void (*describe_empty)(FieldVisitor& visit);  // of an event without content: for the names of its fields
   unsigned index;
 };
 
@@ -63,10 +64,14 @@ void describe_event(const void* event, FieldVisitor& visit) {
   static_cast<const E*>(event)->describe(visit);
 }
 template <class E>
+void describe_empty_event(FieldVisitor& visit) {
+  E{}.describe(visit);
+}
+template <class E>
 struct EventTypeOf {
   static EventType& get() {
     static EventType type = [] {
-      EventType fresh{E::kName, E::kAbout, &describe_event<E>, 0};
+      EventType fresh{E::kName, E::kAbout, &describe_event<E>, &describe_empty_event<E>, 0};
       return fresh;
     }();
     static const unsigned index = type.index = register_event_type(&type);

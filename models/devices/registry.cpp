@@ -1,0 +1,57 @@
+#include "models/devices/registry.hpp"
+
+#include <stdexcept>
+
+#include "models/devices/gru/driver.hpp"
+#include "models/devices/probe/probe.hpp"
+
+namespace secmmu {
+namespace {
+
+template <class Config>
+Config configured(const ParameterRows& rows, const DeviceRequest& request) {
+  Config config;
+  for (const auto& [name, value] : request.settings) {
+    const Parameter* row = rows.find(name);
+    if (row == nullptr) throw std::logic_error("no parameter " + name + " of " + rows.component);
+    row->set(&config, value);
+  }
+  return config;
+}
+
+std::unique_ptr<Device> build_gru(const DeviceRequest& request, const DeviceSurroundings& around) {
+  auto device = std::make_unique<GruDevice>(request.name, around.arbiter, around.mms, around.processors,
+                                            configured<GruConfig>(gru_table(), request));
+  device->hardware.port.socket.bind(around.memory.socket);
+  return device;
+}
+
+std::unique_ptr<Device> build_probe(const DeviceRequest& request, const DeviceSurroundings& around) {
+  auto device = std::make_unique<ProbeDevice>(request.name, around.arbiter, around.mms,
+                                              configured<ProbeConfig>(probe_table(), request),
+                                              (request.name + "_port").c_str());
+  device->port.socket.bind(around.memory.socket);
+  return device;
+}
+
+const std::vector<ProtocolRule> kNoProtocol;
+
+}  // namespace
+
+const std::vector<DeviceKindRow>& device_kinds() {
+  static const std::vector<DeviceKindRow> kinds = {
+      {"gru", "SGI's GRU: a TLB only; every miss is resolved by the CPU.", gru_table(), gru_protocol(), false,
+       &build_gru, gru_counter_rows()},
+      {"probe", "A subscriber whose callbacks the scenario scripts, with a plain table of translations.",
+       probe_table(), kNoProtocol, true, &build_probe, probe_counter_rows()},
+  };
+  return kinds;
+}
+
+const DeviceKindRow* find_device_kind(std::string_view name) {
+  for (const DeviceKindRow& kind : device_kinds())
+    if (kind.name == name) return &kind;
+  return nullptr;
+}
+
+}  // namespace secmmu

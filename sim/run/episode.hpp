@@ -1,0 +1,50 @@
+// One run of a scenario: one kernel, one seed, on a platform that is reset for it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/platform.hpp"
+#include "sim/output/sink.hpp"
+#include "sim/output/verdict.hpp"
+#include "sim/run/program.hpp"
+#include "sim/run/world.hpp"
+#include "sim/scenario/scenario.hpp"
+
+namespace secmmu {
+
+struct EpisodeOptions {
+  bool kept = false;      // with every rule of the devices' protocols kept, judged by `expect.kept`
+  std::string directory;  // where the outputs go; empty: none
+  SinkOptions sinks;
+  bool progress = false;
+};
+
+struct EpisodeResult {
+  RunVerdict verdict;
+  std::vector<bool> sometimes;  // which of the kernel's `sometimes` held in this run
+  std::string input_error;      // a workload file was malformed: nothing else is meaningful
+};
+
+class Episode {
+ public:
+  // Once per platform; `scenario` and `platform` outlive it.
+  Episode(Platform& platform, const Scenario& scenario);
+  ~Episode();
+
+  // Called from the director. Resets the platform first.
+  EpisodeResult play(const std::string& kernel, std::uint64_t seed, const EpisodeOptions& options);
+
+ private:
+  void set_up(World& world);
+  void start_actors(World& world, const std::string& process);
+  void start_actor(World& world, const ActorSpec& actor, Process* process);
+
+  Platform& platform_;
+  const Scenario& scenario_;
+  std::vector<std::unique_ptr<ActorProgram>> programs_;
+  ScriptLocks locks_;
+};
+
+}  // namespace secmmu

@@ -1,0 +1,61 @@
+// Runs the steps of an actor or of a probe's script against the machine. One function per verb; the verb
+// table of the language and the table here are checked against each other by a test.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "models/devices/probe/probe.hpp"
+#include "notifier/substrate/sync/mutex.hpp"
+#include "notifier/substrate/sync/spinlock.hpp"
+#include "sim/run/world.hpp"
+
+namespace secmmu {
+
+// Who executes a program: through which translations it accesses memory, and as whom it calls the kernel.
+class ActorProgram {
+ public:
+  ActorProgram(World& world, const ActorSpec& actor, Process* process, Core* core, Device* device);
+
+  void run();
+
+  // One access of 8 bytes through the core's or the device's translations: "ok", "SIGSEGV", "EFAULT", "ESRCH".
+  std::string_view access(VirtAddr address, bool write, std::uint64_t& value);
+
+  World& world;
+  const ActorSpec& actor;
+  Process* process;
+  Core* core;      // nullptr: a device program
+  Device* device;  // nullptr: a CPU program
+  RandomStream random;
+
+ private:
+  void steps(const std::vector<Step>& list);
+  void step(const Step& step);
+  void judge(const Step& step, std::string_view result);
+};
+
+// The verbs that programs and scripts can execute; the result is "ok" or the name of an error.
+std::vector<std::string_view> program_verbs();
+std::vector<std::string_view> script_verbs();
+
+// A probe's script for one callback. Its locks are shared by all scripts of the device.
+class ScriptLocks {
+ public:
+  explicit ScriptLocks(Arbiter& arbiter) : arbiter_(arbiter) {}
+  void lock(const std::string& name, const std::string& kind);
+  void unlock(const std::string& name);
+  void reset();
+
+ private:
+  Arbiter& arbiter_;
+  std::map<std::string, std::unique_ptr<Mutex>> mutexes_;
+  std::map<std::string, std::unique_ptr<SpinLock>> spinlocks_;
+};
+void run_script(World& world, const std::string& device, const CallbackScript& script,
+                ProbeDevice::CallbackContext& context, ScriptLocks& locks);
+
+}  // namespace secmmu

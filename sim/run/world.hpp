@@ -1,0 +1,57 @@
+// What the actors of one run share: the platform, the processes as they are now, the meetings, and what
+// went against the scenario's expectations so far.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/platform.hpp"
+#include "sim/output/verdict.hpp"
+#include "sim/run/meeting.hpp"
+#include "sim/scenario/scenario.hpp"
+
+namespace secmmu {
+
+struct BufferPlace {
+  VirtAddr at;
+  std::uint64_t pages = 0;
+};
+
+struct Process {
+  std::string name;
+  Mm* mm = nullptr;  // nullptr: not forked yet
+  bool exited = false;
+  std::map<std::string, BufferPlace> buffers;
+};
+
+class MirrorFeed;
+
+struct World {
+  World(Platform& the_platform, const Scenario& the_scenario);
+  ~World();
+
+  Platform& platform;
+  const Scenario& scenario;
+  std::string kernel;
+  std::uint64_t seed = 1;
+  Meetings meetings;
+  std::map<std::string, Process> processes;
+  std::vector<FailedExpectation> failed;
+  std::map<std::string, std::uint64_t> counters;  // of workloads, by dotted name
+  std::function<void(const std::string& process)> start_actors_of;  // set by the episode
+  std::map<std::string, std::unique_ptr<MirrorFeed>> mirrors;  // by actor
+  std::string input_error;  // a workload file was malformed: the run says nothing
+  bool progress = false;  // a terminal is watching
+
+  std::string place(const Mark& mark) const {
+    return scenario.path + ":" + std::to_string(mark.line) + ":" + std::to_string(mark.column);
+  }
+  void fail(const Mark& mark, std::string text, std::string got) {
+    failed.push_back({std::move(text), std::move(got), place(mark)});
+  }
+};
+
+}  // namespace secmmu
