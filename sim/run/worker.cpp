@@ -100,6 +100,9 @@ class Worker {
     } catch (const std::runtime_error& error) {
       say({{"input_error", scenario_.path + ": error: " + error.what()}});
       return 0;
+    } catch (const std::invalid_argument& error) {  // a shape that no hardware can have
+      say({{"input_error", scenario_.path + ": error: " + error.what()}});
+      return 0;
     }
     platform->arbiter.direct([&] { play_all(*episode); });
     sc_core::sc_start();

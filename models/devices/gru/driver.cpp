@@ -83,12 +83,12 @@ struct GruDevice::Thread final : Waitable {
 
 GruDevice::GruDevice(std::string name, Arbiter& arbiter, MmSystem& mms, std::vector<Processor*> processors,
                      GruConfig config)
-    : hardware(name.c_str(), arbiter, config_),
+    : config_(config),
+      hardware(name.c_str(), arbiter, config_),
       name_(std::move(name)),
       arbiter_(arbiter),
       mms_(mms),
       processors_(std::move(processors)),
-      config_(config),
       miss_interrupt_{name_ + ".miss", [this] { interrupt(); }},
       late_purges_(arbiter.add_task(name_ + "/late-purges", TaskKind::service)) {
   late_queue_ = std::make_unique<WaitQueue>(arbiter, name_ + ".late-purges");

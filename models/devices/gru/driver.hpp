@@ -43,6 +43,8 @@ struct GruProtocol {
 };
 
 class GruDevice final : public Device {
+  const GruConfig config_;  // before the hardware, which refers to it
+
  public:
   GruDevice(std::string name, Arbiter& arbiter, MmSystem& mms, std::vector<Processor*> processors, GruConfig config);
   ~GruDevice() override;
@@ -83,7 +85,6 @@ class GruDevice final : public Device {
   Arbiter& arbiter_;
   MmSystem& mms_;
   std::vector<Processor*> processors_;
-  const GruConfig config_;
   GruProtocol protocol_;
   std::vector<std::unique_ptr<Gms>> gms_;
   std::vector<std::unique_ptr<Thread>> threads_;
