@@ -358,6 +358,94 @@ TEST_CASE("out of memory is an answer, and nothing leaks") {
   });
 }
 
+TEST_CASE("mremap across page tables: to a place that needs two, and back when there is no frame for the second") {
+  in_one_process("v6.10", [](Mm& mm, Core& core) {
+    PhysicalMemory& memory = hardware().memory();
+    constexpr std::uint64_t kTable = kTableEntries * kPageSize;
+    const VirtAddr from{0x10'0000'0000 + kTable - 2 * kPageSize};
+    const VirtAddr to{0x10'1000'0000 + kTable - 3 * kPageSize};
+    VirtAddr area;
+    CHECK(mmap(mm, {from, true, 4, kReadWrite, false}, area) == Errno::ok);
+    for (std::uint64_t page = 0; page < 4; ++page) CHECK(core.write(from + page * kPageSize, 8, page) == AccessResult::ok);
+    const auto intact = [&](VirtAddr start) {
+      for (std::uint64_t page = 0; page < 4; ++page) {
+        std::uint64_t value = 99;
+        if (core.read(start + page * kPageSize, 8, value) != AccessResult::ok || value != page) return false;
+      }
+      return true;
+    };
+    // Frames for a part of the tables only.
+    const VirtAddr far{0x20'0000'0000 + kTable - 2 * kPageSize};
+    unsigned refused = 0;
+    for (std::uint64_t frames_left = 0; frames_left < 4; ++frames_left) {
+      std::vector<Pfn> hog;
+      while (memory.free_frames() > frames_left) hog.push_back(memory.allocate(FrameUse::kernel, "hog"));
+      const Errno got = mremap(mm, {pages_of(from, 4 * kPageSize), 4, true, true, far}, area);
+      for (const Pfn frame : hog) memory.put(frame);
+      CHECK(audit(mm.system) == "");
+      CHECK(intact(got == Errno::ok ? far : from));
+      refused += got == Errno::enomem ? 1 : 0;
+      if (got == Errno::ok) CHECK(mremap(mm, {pages_of(far, 4 * kPageSize), 4, true, true, from}, area) == Errno::ok);
+    }
+    CHECK(refused == 3);
+    CHECK(mremap(mm, {pages_of(from, 4 * kPageSize), 4, true, true, to}, area) == Errno::ok);
+    CHECK(intact(to));
+  });
+}
+
+TEST_CASE("several CPUs fault on one page at once: one wins, nothing is lost, nothing leaks") {
+  unsigned lost_races = 0;
+  for (const std::string_view kernel : {"v3.2", "v6.10"})
+    for (std::uint64_t seed = 1; seed <= 30; ++seed) {
+      machine().reset();
+      machine().arbiter().set_stretch(200, seed);
+      Mm* mm = nullptr;
+      Mm* child = nullptr;
+      VirtAddr area;
+      unsigned wrong = 0;
+      std::vector<TestTask> tasks;
+      for (unsigned cpu = 0; cpu < 3; ++cpu)
+        tasks.push_back({"", static_cast<int>(cpu), [&, cpu] {
+          Core& core = hardware().core(cpu);
+          load_on(*mm, core);
+          if (cpu == 0) {
+            mmap(*mm, {{}, false, 6, kReadWrite, false}, area);
+            VirtAddr second;
+            mmap(*mm, {area + 6 * kPageSize, false, 3, kReadWrite, true}, second);
+            for (std::uint64_t page = 0; page < 3; ++page) core.write(area + page * kPageSize, 8, page);
+            fork(*mm, *child);
+            if (seed % 2 == 0) mmput(*child);  // then all of them keep the page
+          }
+          machine().arbiter().sleep_until(200_us);
+          // Pages 0 to 2 are shared with the child, 3 to 5 untouched, 6 to 8 of a shared object.
+          for (std::uint64_t page = 0; page < 9; ++page) {
+            const VirtAddr mine = area + page * kPageSize + 64 + cpu * 8;
+            std::uint64_t value = 0;
+            if ((seed + cpu) % 3 == 0) core.read(mine, 8, value);
+            core.write(mine, 8, cpu + 1);
+          }
+          machine().arbiter().sleep_until(400_us);
+          for (std::uint64_t page = 0; page < 9; ++page)
+            for (unsigned other = 0; other < 3; ++other) {
+              std::uint64_t value = 0;
+              core.read(area + page * kPageSize + 64 + other * 8, 8, value);
+              wrong += value == other + 1 ? 0 : 1;
+            }
+        }});
+      const RunEnd end = mm_world().run(kernel, std::move(tasks), [&] {
+        mm = &mm_world().system->create("app");
+        child = &mm_world().system->create("child");
+        machine().arbiter().bus().listen<FaultHandled>(
+            [&](const FaultHandled& event, const Stamp&) { lost_races += event.how == "spurious" ? 1 : 0; });
+      });
+      CHECK(end == RunEnd::quiet);
+      CHECK(wrong == 0);
+      CHECK(audit(*mm_world().system) == "");
+    }
+  CHECK(lost_races > 100);
+  machine().reset();
+}
+
 TEST_CASE("a reference of a driver: copied away or kept, as the kernel has it") {
   for (const auto& [kernel, copies] : {std::pair{"v3.2", 0}, {"v5.9", 1}, {"v6.10", 0}}) {
     in_one_process(kernel, [copies = copies](Mm& mm, Core& core) {
