@@ -46,7 +46,9 @@ struct World {
   std::string input_error;  // a workload file was malformed: the run says nothing
   bool progress = false;  // a terminal is watching
 
+  // Line 0: about the scenario as a whole.
   std::string place(const Mark& mark) const {
+    if (mark.line == 0) return scenario.path;
     return scenario.path + ":" + std::to_string(mark.line) + ":" + std::to_string(mark.column);
   }
   void fail(const Mark& mark, std::string text, std::string got) {
