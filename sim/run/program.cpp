@@ -263,7 +263,11 @@ std::string_view ActorProgram::access(VirtAddr address, bool write, std::uint64_
     return errno_name(
         device->access(static_cast<unsigned>(actor.context), *process->mm, address, 8, write, value));
   const AccessResult result = write ? core->write(address, 8, value) : core->read(address, 8, value);
-  return result == AccessResult::ok ? "ok" : "SIGSEGV";
+  if (result == AccessResult::ok) return "ok";
+  // Allowed by its VMA and still not resolved: no frame was free, where Linux would call its OOM killer.
+  const Vma vma = process->mm->vma_at(address.page());
+  const bool allowed = !vma.pages.empty() && (write ? vma.attributes.rights.write : vma.attributes.rights.read);
+  return allowed ? "ENOMEM" : "SIGSEGV";
 }
 
 void ActorProgram::run() {

@@ -22,7 +22,8 @@ class ActorProgram {
 
   void run();
 
-  // One access of 8 bytes through the core's or the device's translations: "ok", "SIGSEGV", "EFAULT", "ESRCH".
+  // One access of 8 bytes through the core's or the device's translations: "ok", "SIGSEGV", "ENOMEM",
+  // "EFAULT", "ESRCH".
   std::string_view access(VirtAddr address, bool write, std::uint64_t& value);
 
   World& world;
