@@ -44,32 +44,31 @@ std::string play(std::string_view kernel, const Act& before, const Act& act) {
   machine().reset();
   Stage stage;
   stage.log.base = kBase.page();
-  Watcher ranges(stage.log, {Callback::release, Callback::change_pte, Callback::invalidate_page, Callback::start,
-                             Callback::end});
+  Watcher ranges(stage.log,
+                 {Callback::release, Callback::change_pte, Callback::invalidate_page, Callback::start, Callback::end});
   Watcher tlbs(stage.log, {Callback::secondary_tlbs});
   MmWorld& world = mm_world();
   bool played = false;
-  const RunEnd end = world.run(
-      kernel,
-      {{"elsewhere", 1, [&] { load_on(*stage.mm, hardware().core(1)); }},
-       {"app", 0,
-        [&] {
-          Mm& mm = *stage.mm;
-          load_on(mm, stage.core());
-          CHECK(world.notifier.register_subscription(ranges, mm) == Errno::ok);
-          if (world.notifier.behaviour().secondary_tlbs)
-            CHECK(world.notifier.register_subscription(tlbs, mm) == Errno::ok);
-          CHECK(stage.map(0, 8) == Errno::ok);
-          before(stage);
-          stage.log.text.clear();
-          act(stage);
-          played = true;
-        },
-        1_ms}},
-      [&] {
-        stage.mm = &world.system->create("app");
-        stage.log.listen(stage.mm->id());
-      });
+  const RunEnd end = world.run(kernel,
+                               {{"elsewhere", 1, [&] { load_on(*stage.mm, hardware().core(1)); }},
+                                {"app", 0,
+                                 [&] {
+                                   Mm& mm = *stage.mm;
+                                   load_on(mm, stage.core());
+                                   CHECK(world.notifier.register_subscription(ranges, mm) == Errno::ok);
+                                   if (world.notifier.behaviour().secondary_tlbs)
+                                     CHECK(world.notifier.register_subscription(tlbs, mm) == Errno::ok);
+                                   CHECK(stage.map(0, 8) == Errno::ok);
+                                   before(stage);
+                                   stage.log.text.clear();
+                                   act(stage);
+                                   played = true;
+                                 },
+                                 1_ms}},
+                               [&] {
+                                 stage.mm = &world.system->create("app");
+                                 stage.log.listen(stage.mm->id());
+                               });
   CHECK(end == RunEnd::quiet);
   CHECK(played);
   const std::string text = stage.log.text;
@@ -92,24 +91,24 @@ TEST_CASE("munmap: one announcement for the span, the last pages are freed behin
     CHECK(stage.read(6) == 0);
     CHECK(stage.map(64, 1) == Errno::ok);  // the table stays
   };
-  CHECK(play("v6.10", before, act) ==
-        "S UNMAP 0-12, 2:rw>-, 5:rw>-, 6:ro>-, E 0-12, F 2-7, T 2-7, free, free");
+  CHECK(play("v6.10", before, act) == "S UNMAP 0-12, 2:rw>-, 5:rw>-, 6:ro>-, E 0-12, F 2-7, T 2-7, free, free");
   CHECK(play("v3.2", before, act) == "S UNMAP 0-12, 2:rw>-, 5:rw>-, 6:ro>-, E 0-12, F all, free, free");
   // A table that goes widens the flush by the first page in it.
-  CHECK(play("v6.10", [](Stage& stage) { CHECK(stage.write(2, 1)); }, act) ==
+  CHECK(play(
+            "v6.10", [](Stage& stage) { CHECK(stage.write(2, 1)); }, act) ==
         "S UNMAP 0-12, 2:rw>-, E 0-12, F 0-3, T 0-3, free");
   // Never touched: announced all the same. Nothing there at all: nothing.
-  CHECK(play("v6.10", [](Stage&) {}, act) == "S UNMAP 0-12, E 0-12");
-  CHECK(play("v6.10", [](Stage&) {}, [](Stage& stage) {
-          CHECK(munmap(*stage.mm, stage.pages(8, 12)) == Errno::ok);
-        }) == "");
+  CHECK(play(
+            "v6.10", [](Stage&) {}, act) == "S UNMAP 0-12, E 0-12");
+  CHECK(play(
+            "v6.10", [](Stage&) {}, [](Stage& stage) { CHECK(munmap(*stage.mm, stage.pages(8, 12)) == Errno::ok); }) ==
+        "");
 }
 
 TEST_CASE("mmap at a fixed place unmaps first") {
   const Act act = [](Stage& stage) { CHECK(stage.map(2, 8) == Errno::ok); };
   const Act before = [](Stage& stage) { touch_four(stage); };
-  CHECK(play("v6.10", before, act) ==
-        "S UNMAP 2-10, 2:rw>-, 3:rw>-, 4:rw>-, E 2-10, F 2-5, T 2-5, free, free, free");
+  CHECK(play("v6.10", before, act) == "S UNMAP 2-10, 2:rw>-, 3:rw>-, 4:rw>-, E 2-10, F 2-5, T 2-5, free, free, free");
 }
 
 TEST_CASE("DONTNEED: each VMA by itself, holes are passed over") {
@@ -181,13 +180,15 @@ TEST_CASE("mprotect announces from the first table on, per GiB, and only to the 
   CHECK(play("v3.2", before, act) ==
         fmt::format("S PROTECTION_VMA 1-{0}, 515:rw>ro, {1}:rw>ro, F all, E 1-{0}", 2 * kGib + 8, 2 * kGib + 1));
   // Nothing was ever touched: nothing is said, nothing flushed; and equal rights are no change.
-  CHECK(play("v6.10", [](Stage&) {}, [](Stage& stage) {
-          CHECK(mprotect(*stage.mm, stage.pages(0, 8), kRead) == Errno::ok);
-        }) == "");
-  CHECK(play("v6.10", [](Stage& stage) { touch_four(stage); }, [](Stage& stage) {
-          CHECK(mprotect(*stage.mm, stage.pages(0, 8), kReadWrite) == Errno::ok);
-          CHECK(mprotect(*stage.mm, stage.pages(8, 9), kRead) == Errno::enomem);
-        }) == "");
+  CHECK(play(
+            "v6.10", [](Stage&) {},
+            [](Stage& stage) { CHECK(mprotect(*stage.mm, stage.pages(0, 8), kRead) == Errno::ok); }) == "");
+  CHECK(play(
+            "v6.10", [](Stage& stage) { touch_four(stage); },
+            [](Stage& stage) {
+              CHECK(mprotect(*stage.mm, stage.pages(0, 8), kReadWrite) == Errno::ok);
+              CHECK(mprotect(*stage.mm, stage.pages(8, 9), kRead) == Errno::enomem);
+            }) == "");
 }
 
 TEST_CASE("mprotect: one flush for all pieces of a call where gathers exist, one each where not") {
@@ -214,7 +215,8 @@ TEST_CASE("PROT_NONE keeps the page, hides it, and needs no flush on the way bac
     CHECK(stage.read(1) == 1);
     CHECK_FALSE(stage.write(1, 5));
   };
-  CHECK(play("v6.10", [](Stage& stage) { touch_four(stage); }, act) ==
+  CHECK(play(
+            "v6.10", [](Stage& stage) { touch_four(stage); }, act) ==
         "S PROTECTION_VMA 1-2, 1:rw>-, E 1-2, F 1-2, T 1-2, back, S PROTECTION_VMA 1-2, 1:->ro, E 1-2");
 }
 
@@ -227,13 +229,11 @@ TEST_CASE("fork announces private VMAs that have private pages, and flushes once
     CHECK(stage.write(30, 5));
   };
   const Act act = [](Stage& stage) { stage.fork_child(); };
-  CHECK(play("v6.10", before, act) ==
-        "S PROTECTION_PAGE 0-8, 1:rw>ro, 2:rw>ro, 3:rw>ro, 4:rw>ro, E 0-8, F all, T all");
-  CHECK(play("v3.2", before, act) ==
-        "S PROTECTION_PAGE 0-8, 1:rw>ro, 2:rw>ro, 3:rw>ro, 4:rw>ro, E 0-8, F all");
+  CHECK(play("v6.10", before, act) == "S PROTECTION_PAGE 0-8, 1:rw>ro, 2:rw>ro, 3:rw>ro, 4:rw>ro, E 0-8, F all, T all");
+  CHECK(play("v3.2", before, act) == "S PROTECTION_PAGE 0-8, 1:rw>ro, 2:rw>ro, 3:rw>ro, 4:rw>ro, E 0-8, F all");
 }
 
-TEST_CASE("a write to a shared private page copies; the last owner keeps it") {
+TEST_CASE("a write to a shared private page copies, and the last owner keeps it") {
   const Act before = [](Stage& stage) {
     touch_four(stage);
     stage.fork_child();
@@ -247,8 +247,7 @@ TEST_CASE("a write to a shared private page copies; the last owner keeps it") {
     CHECK(stage.mm->counters.cow_copies == 1);
     CHECK(stage.mm->counters.cow_reuses == 1);
   };
-  CHECK(play("v6.10", before, act) ==
-        "S CLEAR 2-3, 2:ro>-, F 2-3, T 2-3, 2:->rw, E 2-3, alone, free, 3:ro>rw");
+  CHECK(play("v6.10", before, act) == "S CLEAR 2-3, 2:ro>-, F 2-3, T 2-3, 2:->rw, E 2-3, alone, free, 3:ro>rw");
   // v3.2: the new entry is in use before the device hears of it.
   CHECK(play("v3.2", before, act) == "2:ro>-, F 2-3, 2:->rw, C 2, alone, free, 3:ro>rw");
   CHECK(play("v2.6.27", before, act) == "2:ro>-, F 2-3, I 2, 2:->rw, alone, free, 3:ro>rw");
@@ -267,10 +266,12 @@ TEST_CASE("the zero page is copied away like any other") {
 }
 
 TEST_CASE("first touches and write faults that keep the page say nothing") {
-  CHECK(play("v6.10", [](Stage&) {}, [](Stage& stage) {
-          CHECK(stage.write(0, 1));
-          CHECK(stage.read(1) == 0);
-        }) == "0:->rw, 1:->ro");
+  CHECK(play(
+            "v6.10", [](Stage&) {},
+            [](Stage& stage) {
+              CHECK(stage.write(0, 1));
+              CHECK(stage.read(1) == 0);
+            }) == "0:->rw, 1:->ro");
 }
 
 TEST_CASE("mremap: a move announces the old place twice and the new one never") {
@@ -310,7 +311,8 @@ TEST_CASE("mremap in place: growing says nothing, shrinking unmaps the tail") {
     CHECK(mremap(*stage.mm, {stage.pages(20, 21), 2}, where) == Errno::efault);
     CHECK(mremap(*stage.mm, {stage.pages(0, 2), 2, true, true, stage.at(1)}, where) == Errno::einval);
   };
-  CHECK(play("v6.10", [](Stage& stage) { CHECK(stage.write(1, 1)); }, act) ==
+  CHECK(play(
+            "v6.10", [](Stage& stage) { CHECK(stage.write(1, 1)); }, act) ==
         "9:->rw, S UNMAP 4-10, 9:rw>-, E 4-10, F 9-10, T 9-10, free");
 }
 
@@ -322,8 +324,7 @@ TEST_CASE("exit: subscribers are released first, and hear no more") {
     CHECK_FALSE(stage.mm->freed);  // in neither kernel: the watcher still holds the structure
     CHECK(stage.read(1) == 0xfa17);
   };
-  CHECK(play("v6.10", before, act) ==
-        "R, 1:rw>-, 2:rw>-, 3:rw>-, 4:rw>-, F all, free, free, free, free");
+  CHECK(play("v6.10", before, act) == "R, 1:rw>-, 2:rw>-, 3:rw>-, 4:rw>-, F all, free, free, free, free");
   CHECK(play("v3.2", before, act) == "R, 1:rw>-, 2:rw>-, 3:rw>-, 4:rw>-, F all, free, free, free, free");
 }
 
@@ -345,6 +346,7 @@ TEST_CASE("brk grows and shrinks the heap") {
     CHECK(end == stage.at(102));
     CHECK(brk(mm, {UINT64_MAX}, end) == Errno::enomem);
   };
-  CHECK(play("v6.10", [](Stage& stage) { CHECK(stage.write(1, 1)); }, act) ==
+  CHECK(play(
+            "v6.10", [](Stage& stage) { CHECK(stage.write(1, 1)); }, act) ==
         "103:->rw, S UNMAP 102-104, 103:rw>-, E 102-104, F 103-104, T 103-104, free");
 }
