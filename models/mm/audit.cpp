@@ -11,7 +11,8 @@ namespace {
 
 class Audit {
  public:
-  explicit Audit(MmSystem& system) : system_(system), mappings_(system.memory.frames()), holders_(system.memory.frames()) {}
+  explicit Audit(MmSystem& system)
+      : system_(system), mappings_(system.memory.frames()), holders_(system.memory.frames()) {}
 
   std::string run() {
     for (const auto& mm : system_.spaces()) check_space(*mm);

@@ -16,9 +16,10 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
                 "change_pte is called before the new entry is written; otherwise after, when CPUs already use it.")
           .choice("gather_flush", &B::gather_flush, {"whole-mm", "hull"},
                   "What an unmapping flushes: the address space, or from the lowest to the highest changed page.")
-          .flag("zap_flushes_under_lock", &B::zap_flushes_under_lock,
-                "An unmapping that must flush early (a full batch of pages, a dirty shared page) flushes while it holds "
-                "the lock of the page table. Otherwise it flushes after, and for a full batch only.")
+          .flag(
+              "zap_flushes_under_lock", &B::zap_flushes_under_lock,
+              "An unmapping that must flush early (a full batch of pages, a dirty shared page) flushes while it holds "
+              "the lock of the page table. Otherwise it flushes after, and for a full batch only.")
           .flag("gather_collision", &B::gather_collision,
                 "An unmapping that ends while another one of the same mm is open flushes everything, for it may have "
                 "found entries gone that the other has not flushed yet.")
@@ -33,9 +34,10 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
                   "never shared and dirty; those never shared.")
           .flag("munmap_downgrades", &B::munmap_downgrades,
                 "munmap takes the pages out with mmap_lock held for reading only, so that faults elsewhere go on.")
-          .choice("exit_lock", &B::exit_lock, {"none", "read-then-write"},
-                  "How the end of an mm holds mmap_lock: not at all, or for reading while it takes the pages out and for "
-                  "writing while it frees the page tables.");
+          .choice(
+              "exit_lock", &B::exit_lock, {"none", "read-then-write"},
+              "How the end of an mm holds mmap_lock: not at all, or for reading while it takes the pages out and for "
+              "writing while it frees the page tables.");
   return table;
 }
 

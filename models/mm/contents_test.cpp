@@ -28,7 +28,7 @@ struct Expected {
     Rights rights;
     std::uint64_t object = 0;  // 0: private
     std::uint64_t offset = 0;
-    std::uint64_t value = 0;   // private
+    std::uint64_t value = 0;  // private
   };
   std::array<std::optional<Page>, kPages + kHeapPages> pages;
   std::uint64_t heap = 0;
@@ -46,7 +46,8 @@ class Storm {
     machine().arbiter().set_stretch(60, random_.next());
     turn_.emplace(machine().arbiter(), "turn", "turn");
     std::vector<TestTask> tasks;
-    for (int cpu = 0; cpu < 3; ++cpu) tasks.push_back({"storm", cpu, [this, cpu] { work(static_cast<unsigned>(cpu)); }});
+    for (int cpu = 0; cpu < 3; ++cpu)
+      tasks.push_back({"storm", cpu, [this, cpu] { work(static_cast<unsigned>(cpu)); }});
     tasks.push_back({"noise", 3, [this] { work_apart(); }});
     const RunEnd end = mm_world().run(kernel_, std::move(tasks), [this] {
       turn_->reset();
@@ -133,7 +134,8 @@ class Storm {
     const std::uint64_t first = random_.below(kPages);
     const std::uint64_t count = 1 + random_.below(std::min<std::uint64_t>(9, kPages - first));
     const std::uint64_t end = first + count;
-    static constexpr Rights kRights[] = {{true, true, false}, {true, true, false}, {true, false, false}, {}, {true, true, true}};
+    static constexpr Rights kRights[] = {
+        {true, true, false}, {true, true, false}, {true, false, false}, {}, {true, true, true}};
     const Rights rights = kRights[random_.below(5)];
     VirtAddr where;
     switch (random_.below(16)) {
@@ -153,7 +155,8 @@ class Storm {
       case 3:
       case 4: {
         want("mprotect", mprotect(mm, span(first, end), rights), all_mapped(process, first, end));
-        for (std::uint64_t page = first; page < end && process.pages[page]; ++page) process.pages[page]->rights = rights;
+        for (std::uint64_t page = first; page < end && process.pages[page]; ++page)
+          process.pages[page]->rights = rights;
         break;
       }
       case 5:
@@ -161,7 +164,9 @@ class Storm {
         for (std::uint64_t page = first; page < end; ++page)
           if (process.pages[page]) process.pages[page]->value = 0;
         break;
-      case 6: move(mm, process, first, count); break;
+      case 6:
+        move(mm, process, first, count);
+        break;
       case 7: {
         if (mm.brk_start.value == 0) mm.brk_start = mm.brk_end = at(kPages);
         const std::uint64_t heap = random_.below(kHeapPages + 1);
@@ -366,7 +371,8 @@ TEST_CASE("mremap across page tables: to a place that needs two, and back when t
     const VirtAddr to{0x10'1000'0000 + kTable - 3 * kPageSize};
     VirtAddr area;
     CHECK(mmap(mm, {from, true, 4, kReadWrite, false}, area) == Errno::ok);
-    for (std::uint64_t page = 0; page < 4; ++page) CHECK(core.write(from + page * kPageSize, 8, page) == AccessResult::ok);
+    for (std::uint64_t page = 0; page < 4; ++page)
+      CHECK(core.write(from + page * kPageSize, 8, page) == AccessResult::ok);
     const auto intact = [&](VirtAddr start) {
       for (std::uint64_t page = 0; page < 4; ++page) {
         std::uint64_t value = 99;
@@ -406,32 +412,33 @@ TEST_CASE("several CPUs fault on one page at once: one wins, nothing is lost, no
       std::vector<TestTask> tasks;
       for (unsigned cpu = 0; cpu < 3; ++cpu)
         tasks.push_back({"", static_cast<int>(cpu), [&, cpu] {
-          Core& core = hardware().core(cpu);
-          load_on(*mm, core);
-          if (cpu == 0) {
-            mmap(*mm, {{}, false, 6, kReadWrite, false}, area);
-            VirtAddr second;
-            mmap(*mm, {area + 6 * kPageSize, false, 3, kReadWrite, true}, second);
-            for (std::uint64_t page = 0; page < 3; ++page) core.write(area + page * kPageSize, 8, page);
-            fork(*mm, *child);
-            if (seed % 2 == 0) mmput(*child);  // then all of them keep the page
-          }
-          machine().arbiter().sleep_until(200_us);
-          // Pages 0 to 2 are shared with the child, 3 to 5 untouched, 6 to 8 of a shared object.
-          for (std::uint64_t page = 0; page < 9; ++page) {
-            const VirtAddr mine = area + page * kPageSize + 64 + cpu * 8;
-            std::uint64_t value = 0;
-            if ((seed + cpu) % 3 == 0) core.read(mine, 8, value);
-            core.write(mine, 8, cpu + 1);
-          }
-          machine().arbiter().sleep_until(400_us);
-          for (std::uint64_t page = 0; page < 9; ++page)
-            for (unsigned other = 0; other < 3; ++other) {
-              std::uint64_t value = 0;
-              core.read(area + page * kPageSize + 64 + other * 8, 8, value);
-              wrong += value == other + 1 ? 0 : 1;
-            }
-        }});
+                           Core& core = hardware().core(cpu);
+                           load_on(*mm, core);
+                           if (cpu == 0) {
+                             mmap(*mm, {{}, false, 6, kReadWrite, false}, area);
+                             VirtAddr second;
+                             mmap(*mm, {area + 6 * kPageSize, false, 3, kReadWrite, true}, second);
+                             for (std::uint64_t page = 0; page < 3; ++page)
+                               core.write(area + page * kPageSize, 8, page);
+                             fork(*mm, *child);
+                             if (seed % 2 == 0) mmput(*child);  // then all of them keep the page
+                           }
+                           machine().arbiter().sleep_until(200_us);
+                           // Pages 0 to 2 are shared with the child, 3 to 5 untouched, 6 to 8 of a shared object.
+                           for (std::uint64_t page = 0; page < 9; ++page) {
+                             const VirtAddr mine = area + page * kPageSize + 64 + cpu * 8;
+                             std::uint64_t value = 0;
+                             if ((seed + cpu) % 3 != 0) core.read(mine, 8, value);
+                             core.write(mine, 8, cpu + 1);
+                           }
+                           machine().arbiter().sleep_until(400_us);
+                           for (std::uint64_t page = 0; page < 9; ++page)
+                             for (unsigned other = 0; other < 3; ++other) {
+                               std::uint64_t value = 0;
+                               core.read(area + page * kPageSize + 64 + other * 8, 8, value);
+                               wrong += value == other + 1 ? 0 : 1;
+                             }
+                         }});
       const RunEnd end = mm_world().run(kernel, std::move(tasks), [&] {
         mm = &mm_world().system->create("app");
         child = &mm_world().system->create("child");
@@ -443,6 +450,70 @@ TEST_CASE("several CPUs fault on one page at once: one wins, nothing is lost, no
       CHECK(audit(*mm_world().system) == "");
     }
   CHECK(lost_races > 100);
+  machine().reset();
+}
+
+TEST_CASE("mmap takes the lowest gap that is large enough") {
+  in_one_process("v6.10", [](Mm& mm, Core&) {
+    VirtAddr area;
+    CHECK(mmap(mm, {{}, false, 6, kReadWrite, false}, area) == Errno::ok);
+    CHECK(munmap(mm, {area.page() + 1, area.page() + 2}) == Errno::ok);
+    CHECK(munmap(mm, {area.page() + 3, area.page() + 5}) == Errno::ok);
+    VirtAddr found;
+    CHECK(mmap(mm, {{}, false, 2, kReadWrite, false}, found) == Errno::ok);
+    CHECK(found == area + 3 * kPageSize);
+    CHECK(mmap(mm, {{}, false, 1, kReadWrite, false}, found) == Errno::ok);
+    CHECK(found == area + kPageSize);
+    CHECK(mmap(mm, {{}, false, 1, kReadWrite, false}, found) == Errno::ok);
+    CHECK(found == area + 6 * kPageSize);
+    CHECK(mmap(mm, {area, false, 1, kReadWrite, false}, found) == Errno::ok);  // a wish that cannot be met
+    CHECK(found == area + 7 * kPageSize);
+    CHECK(mmap(mm, {area + 20 * kPageSize, false, 1, kReadWrite, false}, found) == Errno::ok);
+    CHECK(found == area + 20 * kPageSize);
+    CHECK(mm.vma_at(area.page()).pages == PageRange{area.page(), area.page() + 8});
+  });
+}
+
+TEST_CASE("pages that are discarded while CPUs fault on them") {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    machine().reset();
+    machine().arbiter().set_stretch(200, seed);
+    Mm* mm = nullptr;
+    VirtAddr area;
+    unsigned faults = 0;
+    std::vector<TestTask> tasks;
+    tasks.push_back({"discard", 0, [&] {
+                       load_on(*mm, hardware().core(0));
+                       mmap(*mm, {{}, false, 2, kReadWrite, true}, area);
+                       mmap(*mm, {area + 2 * kPageSize, false, 2, kReadWrite, false}, area);
+                       area = {area.value - 2 * kPageSize};
+                       machine().arbiter().sleep_until(50_us);
+                       for (int round = 0; round < 60; ++round) {
+                         const PageRange pages = pages_of(area, 4 * kPageSize);
+                         if (round % 3 == 0) mprotect(*mm, pages, {true, false, false});
+                         if (round % 3 == 0) mprotect(*mm, pages, kReadWrite);
+                         madvise_dontneed(*mm, pages);
+                       }
+                     }});
+    for (int cpu = 1; cpu < 4; ++cpu)
+      tasks.push_back({"fault", cpu,
+                       [&, cpu] {
+                         Core& core = hardware().core(static_cast<unsigned>(cpu));
+                         load_on(*mm, core);
+                         for (std::uint64_t i = 0; i < 200; ++i) {
+                           std::uint64_t value = 0;
+                           const VirtAddr address = area + i % 4 * kPageSize;
+                           if (core.read(address, 8, value) != AccessResult::ok) ++faults;
+                           core.write(address, 8, 1);  // refused while it is read-only
+                         }
+                       },
+                       50_us});
+    const RunEnd end = mm_world().run("v6.10", std::move(tasks), [&] { mm = &mm_world().system->create("app"); });
+    CHECK(end == RunEnd::quiet);
+    CHECK(machine().arbiter().unfinished().empty());
+    CHECK(faults == 0);
+    CHECK(audit(*mm_world().system) == "");
+  }
   machine().reset();
 }
 

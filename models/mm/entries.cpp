@@ -43,8 +43,8 @@ void show_lock(Mm& mm) {
   Bus& bus = mm.system.arbiter.bus();
   if (!bus.wanted<MmapLockWanted>()) return;
   const RwSemaphore& lock = mm.mmap_lock();
-  bus.emit(MmapLockWanted{mm.name(), mm.id(),
-                          lock.held_for_write() ? "write" : (lock.held_for_read() ? "read" : "free")});
+  bus.emit(
+      MmapLockWanted{mm.name(), mm.id(), lock.held_for_write() ? "write" : (lock.held_for_read() ? "read" : "free")});
 }
 
 }  // namespace

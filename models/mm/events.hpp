@@ -13,7 +13,7 @@ struct SyscallBegin {
   static constexpr std::string_view kAbout = "A system call that changes an address space began.";
   std::string_view mm;
   std::uint32_t mm_id;
-  std::string_view call;   // munmap, mprotect, ...
+  std::string_view call;  // munmap, mprotect, ...
   PageRange pages;
   template <class V>
   void describe(V& visit) const {

@@ -131,9 +131,12 @@ Errno get_user_page_locked(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry)
     mm.page_table_lock.unlock();
     if (usable) return Errno::ok;
     switch (handle_fault_locked(mm, page, write)) {
-      case FaultResult::resolved: break;
-      case FaultResult::segv: return Errno::efault;
-      case FaultResult::out_of_memory: return Errno::enomem;
+      case FaultResult::resolved:
+        break;
+      case FaultResult::segv:
+        return Errno::efault;
+      case FaultResult::out_of_memory:
+        return Errno::enomem;
     }
   }
 }

@@ -25,11 +25,11 @@
 namespace secmmu {
 
 struct MmCosts {
-  Time syscall{300'000};         // entry and exit
-  Time vma_work{400'000};        // find, split, merge
+  Time syscall{300'000};   // entry and exit
+  Time vma_work{400'000};  // find, split, merge
   Time pte_read{4'000};
   Time pte_write{10'000};
-  Time gather_page{15'000};      // a page put on the list of pages to free after the flush
+  Time gather_page{15'000};  // a page put on the list of pages to free after the flush
 };
 const ParameterTable<MmCosts>& mm_cost_table();
 
@@ -48,18 +48,18 @@ struct MmBehaviour {
   bool change_pte_first = true;              // change_pte comes before the new PTE is written (where it exists)
 
   // --- when CPUs are flushed, and when pages are freed ---
-  std::string gather_flush = "hull";         // whole-mm | hull: what the flush of a gather covers
-  bool zap_flushes_under_lock = true;        // a zap that must flush early does so before it drops the PTE lock
-  bool gather_collision = true;              // a gather that ends while another is open flushes everything
-  std::string mprotect_flush = "gather";     // always | if-changed | gather
+  std::string gather_flush = "hull";      // whole-mm | hull: what the flush of a gather covers
+  bool zap_flushes_under_lock = true;     // a zap that must flush early does so before it drops the PTE lock
+  bool gather_collision = true;           // a gather that ends while another is open flushes everything
+  std::string mprotect_flush = "gather";  // always | if-changed | gather
 
   // --- when a write fault copies, when mprotect gives the write bit back ---
-  std::string cow_reuse = "exclusive";       // one-mapping | one-reference | exclusive
+  std::string cow_reuse = "exclusive";         // one-mapping | one-reference | exclusive
   std::string mprotect_upgrade = "exclusive";  // never | dirty | exclusive
 
   // --- locks ---
-  bool munmap_downgrades = true;             // munmap unmaps with mmap_lock held for reading only
-  std::string exit_lock = "read-then-write"; // none | read-then-write: how exit_mmap holds mmap_lock
+  bool munmap_downgrades = true;              // munmap unmaps with mmap_lock held for reading only
+  std::string exit_lock = "read-then-write";  // none | read-then-write: how exit_mmap holds mmap_lock
 };
 const ParameterTable<MmBehaviour>& mm_behaviour_table();
 const std::vector<Change>& mm_changes();
@@ -115,25 +115,25 @@ class Mm final : public AddressSpace {
   MmSystem& system;
   VmaMap vmas;
   PageTable table;
-  SpinLock page_table_lock;   // one per address space here; Linux splits it per table
-  std::uint64_t cpu_mask = 0; // cores that may cache its translations
-  VirtAddr brk_start{0};      // 0: no heap yet
+  SpinLock page_table_lock;    // one per address space here; Linux splits it per table
+  std::uint64_t cpu_mask = 0;  // cores that may cache its translations
+  VirtAddr brk_start{0};       // 0: no heap yet
   VirtAddr brk_end{0};
-  bool torn_down = false;     // exit_mmap has run
-  bool freed = false;         // mm_count fell to 0
+  bool torn_down = false;  // exit_mmap has run
+  bool freed = false;      // mm_count fell to 0
   // What the drivers' mappings do when they are closed. exit runs them in order after the pages were freed,
   // where Linux calls remove_vma and with it vm_ops->close.
   std::vector<std::function<void()>> at_close;
-  bool signal_pending = false;      // makes take_all_locks answer EINTR
-  unsigned pending_gathers = 0;     // unmappings whose flush is still to come
+  bool signal_pending = false;   // makes take_all_locks answer EINTR
+  unsigned pending_gathers = 0;  // unmappings whose flush is still to come
   struct Counters {
     std::uint64_t faults = 0;
-    std::uint64_t zero_pages = 0;    // faults answered with the zero page
+    std::uint64_t zero_pages = 0;  // faults answered with the zero page
     std::uint64_t cow_copies = 0;
     std::uint64_t cow_reuses = 0;
     std::uint64_t pages_unmapped = 0;
     std::uint64_t pages_freed = 0;
-    std::int64_t resident = 0;       // PTEs that map a frame
+    std::int64_t resident = 0;  // PTEs that map a frame
   } counters;
 
   const std::string& name() const override { return name_; }
@@ -167,16 +167,16 @@ class Mm final : public AddressSpace {
 // --- operations: system calls. Each takes mmap_lock itself and may sleep. ------------------------------
 
 struct MmapRequest {
-  VirtAddr at{0};          // 0: anywhere
-  bool fixed = false;      // unmaps what is there (MAP_FIXED)
+  VirtAddr at{0};      // 0: anywhere
+  bool fixed = false;  // unmaps what is there (MAP_FIXED)
   std::uint64_t pages = 0;
   Rights rights;
   bool shared = false;
 };
-Errno mmap(Mm& mm, const MmapRequest& request, VirtAddr& result);          // EINVAL, ENOMEM
-Errno munmap(Mm& mm, PageRange range);                                    // EINVAL
-Errno mprotect(Mm& mm, PageRange range, Rights rights);                   // ENOMEM at the first hole
-Errno madvise_dontneed(Mm& mm, PageRange range);                          // ENOMEM if a part is not mapped
+Errno mmap(Mm& mm, const MmapRequest& request, VirtAddr& result);  // EINVAL, ENOMEM
+Errno munmap(Mm& mm, PageRange range);                             // EINVAL
+Errno mprotect(Mm& mm, PageRange range, Rights rights);            // ENOMEM at the first hole
+Errno madvise_dontneed(Mm& mm, PageRange range);                   // ENOMEM if a part is not mapped
 // Moves [from, from + old pages) to `to` (fixed) or a fresh place, or grows or shrinks in place if it can.
 struct MremapRequest {
   PageRange from;
@@ -185,7 +185,7 @@ struct MremapRequest {
   bool fixed = false;
   VirtAddr to{0};
 };
-Errno mremap(Mm& mm, const MremapRequest& request, VirtAddr& result);      // EFAULT, EINVAL, ENOMEM
+Errno mremap(Mm& mm, const MremapRequest& request, VirtAddr& result);  // EFAULT, EINVAL, ENOMEM
 // `result` is the break after the call, also when it refused (ENOMEM). An end of 0 only asks.
 Errno brk(Mm& mm, VirtAddr end, VirtAddr& result);
 // `child` is a new, empty address space: it gets the parent's VMAs and shares private pages copy-on-write.

@@ -29,8 +29,8 @@ const ParameterTable<MmConfig>& mm_table() {
   return table;
 }
 
-MmSystem::MmSystem(Arbiter& the_arbiter, PhysicalMemory& the_memory, MemoryPort& the_port,
-                   std::vector<Core*> the_cores, Shootdown& the_shootdown, NotifierCore& the_notifier)
+MmSystem::MmSystem(Arbiter& the_arbiter, PhysicalMemory& the_memory, MemoryPort& the_port, std::vector<Core*> the_cores,
+                   Shootdown& the_shootdown, NotifierCore& the_notifier)
     : arbiter(the_arbiter),
       memory(the_memory),
       port(the_port),

@@ -14,8 +14,7 @@ std::string_view rights_text(const Rights& rights) {
 
 void map_span(Mm& mm, PageRange range, const VmaAttributes& attributes) {
   set_vma(mm.vmas, range, attributes);
-  mm.system.arbiter.bus().emit(
-      VmaMapped{mm.name(), mm.id(), range, rights_text(attributes.rights), attributes.shared});
+  mm.system.arbiter.bus().emit(VmaMapped{mm.name(), mm.id(), range, rights_text(attributes.rights), attributes.shared});
 }
 
 // Rule: what was mapped at a fixed place is unmapped by the same sequence as munmap's, with mmap_lock held

@@ -87,8 +87,7 @@ void protect_piece(Gather& gather, PageRange piece, const VmaAttributes& attribu
     if (first < area.end) any |= announce_and_change(gather, {first, area.end}, attributes);
     at = area.end;
   }
-  if (behaviour.mprotect_flush == "always" || (any && behaviour.mprotect_flush == "if-changed"))
-    flush_tlbs(mm, piece);
+  if (behaviour.mprotect_flush == "always" || (any && behaviour.mprotect_flush == "if-changed")) flush_tlbs(mm, piece);
 }
 
 }  // namespace

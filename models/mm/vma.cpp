@@ -3,6 +3,7 @@
 namespace secmmu {
 
 Vma find_vma(const VmaMap& map, Vpn page) {
+  if (page >= kWholeSpace.end) return {{page, page}, {}};  // also the page before page 0
   const auto it = map.find(page.value);
   if (it == map.end()) return {{page, page}, {}};
   return {range_of(it->first), it->second};
@@ -16,9 +17,7 @@ VmaList vmas_in(const VmaMap& map, PageRange range) {
   return pieces;
 }
 
-bool any_vma(const VmaMap& map, PageRange range) {
-  return !range.empty() && map.find(interval_of(range)) != map.end();
-}
+bool any_vma(const VmaMap& map, PageRange range) { return !range.empty() && map.find(interval_of(range)) != map.end(); }
 
 void set_vma(VmaMap& map, PageRange range, VmaAttributes attributes) {
   attributes.mapped = true;
