@@ -99,15 +99,15 @@ GruDevice::~GruDevice() = default;
 
 // --- attaching ------------------------------------------------------------------------------------
 
-GruDevice::Gms& GruDevice::gms_of(Mm& mm) {
+GruDevice::Gms* GruDevice::registered(const Mm& mm) {
   for (const auto& gms : gms_)
-    if (&gms->mm == &mm && gms->registered) return *gms;
-  return *gms_.emplace_back(std::make_unique<Gms>(*this, mm));
+    if (&gms->mm == &mm && gms->registered) return gms.get();
+  return nullptr;
 }
 
 Errno GruDevice::attach(Mm& mm) {
-  Gms& gms = gms_of(mm);
-  if (gms.registered) return Errno::eexist;
+  if (registered(mm) != nullptr) return Errno::eexist;
+  Gms& gms = *gms_.emplace_back(std::make_unique<Gms>(*this, mm));
   Errno result = Errno::ok;
   if (mms_.notifier.behaviour().get_put) {
     ListSubscription* got = nullptr;
@@ -197,13 +197,19 @@ void GruDevice::load(Thread& thread) {
   thread.lock.unlock();
 }
 
+// False: the address space has no subscription (yet, or any more).
+bool GruDevice::open(Thread& thread, const Mm& mm) {
+  thread.gms = registered(mm);
+  thread.closed = thread.gms == nullptr;
+  return !thread.closed;
+}
+
 // A context with a miss under way cannot be unloaded: the hardware holds it until the miss is dealt with.
 void GruDevice::unload(unsigned number, Mm& mm) {
-  (void)mm;
   Thread& thread = *threads_.at(number);
   thread.lock.lock();
   GruHardware::Context& context = thread.hardware();
-  if (context.loaded && context.fault.state == GruHardware::Fault::idle) {
+  if (context.loaded && &thread.gms->mm == &mm && context.fault.state == GruHardware::Fault::idle) {
     Gms& gms = *thread.gms;
     gms.asid_lock.lock();
     context.loaded = false;
@@ -216,12 +222,10 @@ void GruDevice::unload(unsigned number, Mm& mm) {
 
 void GruDevice::user_thread(unsigned number, Mm& mm, Task& engine, std::function<void()> program) {
   Thread& thread = *threads_.at(number);
-  thread.gms = &gms_of(mm);
   thread.user = &arbiter_.current();
   thread.engine = &engine;
   thread.running = true;
-  thread.closed = !thread.gms->registered;
-  if (!thread.closed) load(thread);
+  if (open(thread, mm)) load(thread);
   hardware.set_state(number, "running");
   arbiter_.start(engine, [this, &thread, program = std::move(program)] {
     program();
@@ -289,7 +293,7 @@ Errno GruDevice::access(unsigned number, Mm& mm, VirtAddr address, unsigned byte
   std::uint64_t id = 0;
   for (;;) {
     if (!context.loaded) [[unlikely]] {
-      if (thread.closed) {
+      if (thread.closed && !open(thread, mm)) {
         if (id != 0)
           arbiter_.bus().emit(
               DeviceFaultEnd{name_, mm.name(), mm.id(), id, address.page(), Errno::esrch});
@@ -334,7 +338,7 @@ Errno GruDevice::fault(Thread& thread, Vpn page, bool write) {
   handle.asid = thread.hardware().asid;
   handle.write = write;
   arbiter_.step(config_.miss_detect, writes(ObjectKind::device_state, hardware.object(), thread.number));
-  if (!thread.hardware().loaded) return Errno::esrch;
+  if (!thread.hardware().loaded) return thread.closed ? Errno::esrch : Errno::ok;  // unloaded: loads and misses again
   handle.state = GruHardware::Fault::interrupt;
   Processor& core = *processors_[config_.interrupt_cpu % processors_.size()];
   core.post(miss_interrupt_, config_.interrupt_latency);

@@ -68,7 +68,8 @@ class GruDevice final : public Device {
   struct Thread;   // per context: the driver's thread state
   friend struct Gms;
 
-  Gms& gms_of(Mm& mm);
+  Gms* registered(const Mm& mm);
+  bool open(Thread& thread, const Mm& mm);
   void load(Thread& thread);
   void assign_asid(Gms& gms);
   void flush_range(Gms& gms, PageRange pages);
