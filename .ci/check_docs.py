@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """README.md and docs/ against the program: what they name exists, what exists is named, and what they show runs.
 
-- Words in backticks that look like a name of ours are one: parameters, counters, tracepoints, rules of the oracle, rules
-  of a device's protocol, operations, subcommands and options.
+- Words in backticks that look like a name of ours are one: parameters, subcommands and their options; in
+  tables also rules of the oracle, rules of a device's protocol, tracepoints.
 - Every rule, protocol rule, device, kernel, operation and parameter is named in docs; a default in docs/costs.md is the
-  program's.
+  program's, and docs/kernels.md has the commits of the tables of changes.
 - Links and paths lead to files.
 - A block ```yaml that begins with `scenario:` is a scenario that the program accepts.
 - A block ```console shows commands, `$ build/release/secmmu ...`, with what they print: each line is printed, in that
@@ -26,7 +26,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 LINK = re.compile(r"!?\[[^\]]*\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 OUR_PATH = re.compile(r"(?:\.ci|docs|models|notifier|scenarios|sim)/[\w./-]*\w")
 SUBCOMMAND = re.compile(r"(?:build/release/)?secmmu ([a-z]+)\b(?: ([A-Za-z-]+))?")
-PARAMETER = re.compile(r"(?:machine|behaviour|devices)\.[\w.()]+")
+PARAMETER = re.compile(r"(?:machine|behaviour|devices)\.[\w.]+")
 
 
 class Program:
@@ -48,12 +48,12 @@ class Program:
         return {line.split()[0] for line in text.partition("Subcommands:")[2].splitlines() if re.match(r"  [a-z]", line)}
 
     def parameters(self):
-        """Name -> default; behaviours have none."""
+        """Name -> default; of a behaviour, what it may be."""
         found = {}
         for line in self.list("parameters").splitlines():
-            match = re.match(r"([a-zA-Z][\w.()]*) = (\S+)  |(behaviour\.\w+): ", line)
+            match = re.match(r" *([a-z]+\.[\w.]+) = (.+?)(?:  .*)?$", line)
             if match:
-                found[match[1] or match[3]] = match[2]
+                found[match[1]] = match[2]
         return found
 
     def first_words(self, what, indent=""):
@@ -63,13 +63,10 @@ class Program:
         return {match[1] for match in re.finditer(r"^([a-z]+)", self.list("operations"), re.M)}
 
     def protocol_rules(self):
-        return {match[1] for match in re.finditer(r"^    ([a-z]+-[a-z-]+)  ", self.list("devices"), re.M)}
+        return {match[1] for match in re.finditer(r"^ {4,6}([a-z]+(?:-[a-z]+)+)  ", self.list("devices"), re.M)}
 
     def kernels(self):
-        return {match[1] for match in re.finditer(r"^(v[\d.]+)  ", self.list("kernels").partition("\n\n")[0] + "\n", re.M)}
-
-    def counters(self):
-        return {match[1] for match in re.finditer(r"^(?:[\w()]+\.)(\w+) ", self.list("counters"), re.M)}
+        return {match[1] for match in re.finditer(r"^(v[\d.]+)(?:$|  (?!\())", self.list("kernels").partition("What changed")[0], re.M)}
 
 
 class Check:
@@ -190,7 +187,7 @@ class Check:
             for name in sorted(names):
                 if name not in words and not re.search(rf"\b{re.escape(name)}\b", self.all_text):
                     self.found.append(f"docs: the {kind} {name} is named nowhere")
-        rows = dict(re.findall(r"^\| `([\w.()]+)` \| ([^|]*?) \|", self.documents[self.top / "docs" / "costs.md"], re.M))
+        rows = dict(re.findall(r"^\| `([\w.]+)` \| ([^|]*?) \|", self.documents[self.top / "docs" / "costs.md"], re.M))
         for name, default in self.parameters.items():
             if name.startswith("behaviour."):
                 if name.partition(".")[2] not in self.all_text:
@@ -202,6 +199,11 @@ class Check:
         for name in rows:
             if name not in self.parameters:
                 self.found.append(f"docs/costs.md: there is no parameter {name}")
+        tables = "".join((self.top / room / "changes.cpp").read_text(encoding="utf-8") for room in ("notifier", "models/mm"))
+        ours = set(re.findall(r"^ *\{\"([0-9a-f]{7,40})\"", tables, re.M))
+        shown = set(re.findall(r"\| ([0-9a-f]{7,40}) \|", self.documents[self.top / "docs" / "kernels.md"]))
+        for commit in sorted(ours ^ shown):
+            self.found.append(f"docs/kernels.md: commit {commit} is {'missing' if commit in ours else 'in no table of changes'}")
 
     def run(self):
         for path, text in self.documents.items():
