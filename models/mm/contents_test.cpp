@@ -41,7 +41,8 @@ class Storm {
   Storm(std::string_view kernel, std::uint64_t seed, unsigned operations)
       : kernel_(kernel), random_(seed, "storm"), noise_(seed, "noise"), operations_(operations) {}
 
-  std::string play() {
+  // With a limit: stopped in the middle, wherever that is; then only the fact that it stopped counts.
+  std::string play(RunLimits limits = {}) {
     machine().reset();
     machine().arbiter().set_stretch(60, random_.next());
     turn_.emplace(machine().arbiter(), "turn", "turn");
@@ -49,11 +50,20 @@ class Storm {
     for (int cpu = 0; cpu < 3; ++cpu)
       tasks.push_back({"storm", cpu, [this, cpu] { work(static_cast<unsigned>(cpu)); }});
     tasks.push_back({"noise", 3, [this] { work_apart(); }});
-    const RunEnd end = mm_world().run(kernel_, std::move(tasks), [this] {
-      turn_->reset();
-      spaces_.push_back(&mm_world().system->create("p0"));
-      expected_.emplace_back();
-    });
+    const RunEnd end = mm_world().run(
+        kernel_, std::move(tasks),
+        [this] {
+          turn_->reset();
+          spaces_.push_back(&mm_world().system->create("p0"));
+          expected_.emplace_back();
+        },
+        limits);
+    ended_ = machine().arbiter().now();
+    steps_ = machine().arbiter().steps();
+    if (end == RunEnd::limit) {
+      machine().reset();
+      return "limit";
+    }
     if (end != RunEnd::quiet) say("the run did not end: " + machine().arbiter().explain_waiting());
     if (!machine().arbiter().unfinished().empty()) say("stuck: " + machine().arbiter().explain_waiting());
     story_ += audit_;
@@ -66,6 +76,8 @@ class Storm {
     return story_;
   }
   std::uint64_t compared() const { return compared_; }
+  Time ended() const { return ended_; }
+  std::uint64_t steps() const { return steps_; }
 
  private:
   void say(const std::string& what) {
@@ -281,6 +293,8 @@ class Storm {
   std::uint64_t objects_ = 0;
   std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint64_t> shared_;
   std::uint64_t compared_ = 0;
+  Time ended_;
+  std::uint64_t steps_ = 0;
   std::string story_;
   std::string audit_;
 };
@@ -321,6 +335,21 @@ TEST_CASE("memory holds what was written: random operations of several processes
       CHECK(story == "");
       CHECK(storm.compared() > 8000);
     }
+}
+
+TEST_CASE("a run that is stopped anywhere leaves nothing behind: the next one is the same to the step") {
+  for (const std::string_view kernel : {"v3.2", "v6.10"}) {
+    Storm first(kernel, 7, 300);
+    CHECK(first.play() == "");
+    for (std::uint64_t stop = 1; stop < first.steps(); stop += 1 + first.steps() / 60) {
+      Storm stopped(kernel, 7, 300);
+      CHECK(stopped.play({kForever, stop}) == "limit");
+      Storm again(kernel, 7, 300);
+      CHECK(again.play() == "");
+      CHECK(again.steps() == first.steps());
+      CHECK(again.ended() == first.ended());
+    }
+  }
 }
 
 TEST_CASE("out of memory is an answer, and nothing leaks") {

@@ -69,6 +69,7 @@ constexpr bool is_user_range(PageRange range) { return !range.empty() && range.e
 
 // --- parts of operations that several system calls share; mmap_lock is held for writing ---
 
+void note_mapped(Mm& mm, PageRange range, const VmaAttributes& attributes);  // its event alone
 void map_span(Mm& mm, PageRange range, const VmaAttributes& attributes);
 // Unmaps the span and all that lies in it; nothing happens if no VMA does. `may_downgrade`: mmap_lock may be
 // held for reading only from the unmapping on; true is returned if it then is.

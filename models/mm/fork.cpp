@@ -42,6 +42,7 @@ bool copy_vma(Mm& parent, Mm& child, const Vma& vma) {
   const bool walk = !attributes.shared && attributes.anon_vma != 0;
   if (walk) attributes.anon_vma = system.next_anon_vma();
   child.vmas.set({interval_of(vma.pages), attributes});
+  note_mapped(child, vma.pages, attributes);
   if (!walk) return true;
 
   InvalidateRange announced{&parent, vma.pages, InvalidateEvent::protection_page};

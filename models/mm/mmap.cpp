@@ -12,9 +12,13 @@ std::string_view rights_text(const Rights& rights) {
 
 }  // namespace
 
+void note_mapped(Mm& mm, PageRange range, const VmaAttributes& attributes) {
+  mm.system.arbiter.bus().emit(VmaMapped{mm.name(), mm.id(), range, rights_text(attributes.rights), attributes.shared});
+}
+
 void map_span(Mm& mm, PageRange range, const VmaAttributes& attributes) {
   set_vma(mm.vmas, range, attributes);
-  mm.system.arbiter.bus().emit(VmaMapped{mm.name(), mm.id(), range, rights_text(attributes.rights), attributes.shared});
+  note_mapped(mm, range, attributes);
 }
 
 // Rule: what was mapped at a fixed place is unmapped by the same sequence as munmap's, with mmap_lock held
