@@ -199,6 +199,10 @@ class Check:
         for name in rows:
             if name not in self.parameters:
                 self.found.append(f"docs/costs.md: there is no parameter {name}")
+        # The values side by side, where the program tells them so: read_side: rcu -> srcu
+        for name, old, new in re.findall(r"^ +(\w+): (\S+) -> (\S+)  \(", self.program.list("kernels"), re.M):
+            if f"| `behaviour.{name}` | {old} | {new} |" not in self.documents[self.top / "docs" / "kernels.md"]:
+                self.found.append(f"docs/kernels.md: {name} was {old} and became {new}")
         tables = "".join((self.top / room / "changes.cpp").read_text(encoding="utf-8") for room in ("notifier", "models/mm"))
         ours = set(re.findall(r"^ *\{\"([0-9a-f]{7,40})\"", tables, re.M))
         shown = set(re.findall(r"\| ([0-9a-f]{7,40}) \|", self.documents[self.top / "docs" / "kernels.md"]))

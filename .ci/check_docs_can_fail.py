@@ -21,6 +21,7 @@ MISTAKES = [
     ("docs/costs.md", "`machine.stretch` with", "`machine.strech` with", "there is no parameter machine.strech"),
     ("docs/costs.md", "| `machine.cpus` | 2 |", "| `machine.cpus` | 3 |", "machine.cpus is 2, not 3"),
     ("docs/costs.md", "| `machine.cpus` |", "| `machine.cores` |", "machine.cpus is missing"),
+    ("docs/kernels.md", "| `behaviour.read_side` | rcu | srcu |", "| `behaviour.read_side` | rcu | rcu |", "read_side was rcu"),
     ("docs/kernels.md", "| 21a92735f660 |", "| 21a92735f661 |", "21a92735f660 is missing"),
     ("docs/oracle.md", "| `lock-order` |", "| `lock-ordering` |", "there is no rule lock-ordering"),
     ("docs/gru.md", "| `write-check` |", "| `right-check` |", "there is no protocol rule right-check"),
