@@ -4,14 +4,19 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <optional>
+#include <set>
 
 #include <fmt/format.h>
 
 #include "notifier/kernel.hpp"
 #include "sim/commands/command.hpp"
+#include "sim/commands/usage.hpp"
 #include "sim/output/file_set.hpp"
 #include "sim/output/junit.hpp"
+#include "sim/run/build.hpp"
 #include "sim/run/worker.hpp"
 #include "sim/scenario/parser.hpp"
 #include "sim/scenario/values.hpp"
@@ -19,88 +24,157 @@
 namespace secmmu {
 namespace {
 
+// As typed; checked before anything runs.
 struct Request {
   std::vector<std::string> files;
   std::vector<std::string> sets;
-  std::string junit;
-  std::string from;
-  std::string to;
-  std::string seed;
-  RunOptions options;
+  std::vector<std::string> kernels;
+  std::vector<std::string> lanes;
+  std::optional<std::string> out;
+  std::optional<std::string> junit;
+  std::optional<std::string> seed;
+  std::optional<std::string> jobs;
+  std::optional<std::string> from;
+  std::optional<std::string> to;
+  std::optional<std::string> max_events;
+  bool verbose = false;
 };
 
-// Writes a file whose path may have a folder.
-void write_document(const std::string& path, const std::string& text) {
-  const std::filesystem::path whole(path);
-  FileSet files(whole.has_parent_path() ? whole.parent_path() : ".");
-  files.write(whole.filename().string(), text);
+struct WrongUsage : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+std::uint64_t number(std::string_view option, const std::string& text, std::uint64_t least, std::uint64_t most) {
+  const auto parsed = language::parse_number(text);
+  if (!parsed.value) throw WrongUsage(fmt::format("{}: {}, expected {}", option, parsed.wrong, parsed.expected));
+  if (*parsed.value < least || *parsed.value > most)
+    throw WrongUsage(fmt::format("{}: '{}' is out of range, expected {} to {}", option, text, least, most));
+  return *parsed.value;
 }
 
-int usage_error(const std::string& text) {
-  fmt::print(stderr, "secmmu run: error: {}\n", text);
-  return static_cast<int>(ExitCode::input);
+Time moment(std::string_view option, const std::string& text) {
+  const auto parsed = language::parse_duration(text);
+  if (!parsed.value) throw WrongUsage(fmt::format("{}: {}, expected {}", option, parsed.wrong, parsed.expected));
+  return *parsed.value;
 }
 
-int run(Request& request) {
-  for (const std::string& kernel : request.options.kernels) {
-    std::vector<std::string> names;
-    for (const KernelEntry& entry : known_kernels()) names.emplace_back(entry.name);
-    if (std::find(names.begin(), names.end(), kernel) != names.end()) continue;
-    const std::string close = nearest(kernel, names);
-    return usage_error(fmt::format("--kernel: no kernel '{}', expected one of: {}{}", kernel, fmt::join(names, ", "),
-                                   close.empty() ? "" : fmt::format("; did you mean '{}'?", close)));
+// A file that is given by its path, which may have a folder.
+struct Document {
+  explicit Document(const std::string& path) : whole(path) {}
+  FileSet folder() const { return FileSet(whole.has_parent_path() ? whole.parent_path() : "."); }
+  void write(const std::string& text) const { folder().write(whole.filename().string(), text); }
+  // A run may take long: better to hear before it that its result cannot be kept.
+  void try_to_write() const {
+    if (whole.filename().empty() || std::filesystem::is_directory(whole))
+      throw OutputError("cannot write " + whole.string() + ": it is a directory");
+    folder().open(whole.filename().string());  // given up at once
   }
-  for (const auto& [text, time, name] : {std::tuple{&request.from, &request.options.sinks.from, "--from"},
-                                         std::tuple{&request.to, &request.options.sinks.to, "--to"}}) {
-    if (text->empty()) continue;
-    const auto parsed = language::parse_duration(*text);
-    if (!parsed.value) return usage_error(fmt::format("{}: '{}' is no time, expected one like 12.5us", name, *text));
-    *time = *parsed.value;
-  }
-  if (request.options.sinks.to < request.options.sinks.from) return usage_error("--to comes before --from");
+  std::filesystem::path whole;
+};
 
+RunOptions options_of(const Request& request) {
+  RunOptions options;
+  for (const std::string& kernel : request.kernels) {
+    const auto& known = known_kernels();
+    if (std::none_of(known.begin(), known.end(), [&](const KernelEntry& entry) { return entry.name == kernel; }))
+      throw WrongUsage("--kernel: " + unknown_kernel(kernel));
+    if (std::count(request.kernels.begin(), request.kernels.end(), kernel) > 1)
+      throw WrongUsage(fmt::format("--kernel: '{}' is there twice, expected each kernel once", kernel));
+  }
+  options.kernels = request.kernels;
+  if (request.seed) options.seed = number("--seed", *request.seed, 0, UINT64_MAX);
+  if (request.jobs) options.jobs = static_cast<unsigned>(number("--jobs", *request.jobs, 1, 256));
+  if (request.max_events) options.sinks.max_events = number("--max-events", *request.max_events, 1, UINT64_MAX);
+  if (request.from) options.sinks.from = moment("--from", *request.from);
+  if (request.to) options.sinks.to = moment("--to", *request.to);
+  if (options.sinks.to < options.sinks.from) throw WrongUsage("--to comes before --from");
+  options.sinks.lanes = request.lanes;
+  if (request.out && request.out->empty()) throw WrongUsage("--out: '' is no folder");
+  if (request.junit && request.junit->empty()) throw WrongUsage("--junit: '' is no file");
+  options.directory = request.out.value_or("");
+  while (options.directory.size() > 1 && options.directory.ends_with('/')) options.directory.pop_back();
+  options.brief = request.files.size() > 1 && !request.verbose;
+  options.verbose = request.verbose;
+  const char* no_colour = std::getenv("NO_COLOR");
+  options.colour = isatty(STDOUT_FILENO) != 0 && (no_colour == nullptr || *no_colour == '\0');
+  // Two of them on one line would be no progress.
+  options.progress = isatty(STDERR_FILENO) != 0 && (options.jobs == 1 || request.files.size() == 1);
+  return options;
+}
+
+// A lane is a prefix of a name, of a scenario at least.
+void check_lanes(const std::vector<std::string>& lanes, const std::vector<Scenario>& scenarios) {
+  if (lanes.empty()) return;
+  std::set<std::string> names;
+  for (const NamedSentence& task : catalogue().tasks) names.insert(task.name);
+  for (const Scenario& scenario : scenarios) {
+    const PlatformConfig machine = platform_config(scenario);
+    for (std::uint64_t core = 0; core < machine.machine.cpus; ++core) names.insert(fmt::format("cpu{}", core));
+    for (const PlatformTask& task : machine.tasks) names.insert(task.name);
+    for (const DeviceSpec& device : scenario.devices) names.insert(device.name);
+    for (const ProcessSpec& process : scenario.processes) names.insert(process.name);
+  }
+  const std::vector<std::string> all(names.begin(), names.end());
+  for (const std::string& lane : lanes)
+    if (lane.empty() || std::none_of(all.begin(), all.end(), [&](const auto& name) { return name.starts_with(lane); }))
+      throw WrongUsage("--lanes: " + unknown_name("core, task, device or process", lane, all));
+}
+
+void check_names(const std::vector<Scenario>& scenarios) {
+  std::map<std::string, std::string> paths;
+  for (const Scenario& scenario : scenarios) {
+    const auto [place, added] = paths.emplace(scenario.name, scenario.path);
+    if (added) continue;
+    throw WrongUsage(fmt::format("--out: {} and {} have the same name, '{}', and would overwrite each other's outputs",
+                                 place->second, scenario.path, scenario.name));
+  }
+}
+
+int run(const Request& request) {
+  const RunOptions options = options_of(request);
   // Every file is parsed first: a mistake in the last one costs no run.
   std::vector<Scenario> scenarios;
   bool sound = true;
   for (const std::string& file : request.files) {
     ParseResult parsed = parse_scenario_file(file, request.sets);
     for (const Diagnostic& error : parsed.errors) fmt::print(stderr, "{}", to_text(error));
-    if (!parsed.scenario) {
-      sound = false;
-      continue;
-    }
-    scenarios.push_back(std::move(*parsed.scenario));
+    sound = sound && parsed.scenario.has_value();
+    if (parsed.scenario) scenarios.push_back(std::move(*parsed.scenario));
   }
   if (!sound) return static_cast<int>(ExitCode::input);
-  for (std::size_t i = 0; i < scenarios.size() && !request.options.directory.empty(); ++i)
-    for (std::size_t j = 0; j < i; ++j)
-      if (scenarios[i].name == scenarios[j].name)
-        return usage_error(fmt::format("{} and {} have the same name, '{}': their outputs would overwrite each other",
-                                       scenarios[j].path, scenarios[i].path, scenarios[i].name));
+  check_lanes(options.sinks.lanes, scenarios);
+  const Document overview(options.directory + "/summary.json");
+  if (!options.directory.empty()) {
+    check_names(scenarios);
+    overview.try_to_write();
+    std::filesystem::remove(overview.whole);  // that of an earlier run says nothing about this one
+  }
+  if (request.junit) Document(*request.junit).try_to_write();
 
   ExitCode code = ExitCode::held;
   std::vector<SummaryEntry> summary;
   std::vector<JunitResult> junit;
-  run_scenarios(scenarios, request.options, [&](const FileResult& result) {
+  std::uint64_t runs = 0;
+  std::uint64_t passed = 0;
+  std::uint64_t never = 0;
+  run_scenarios(scenarios, options, [&](const FileResult& result) {
     fmt::print("{}", result.report);
     std::fflush(stdout);
     fmt::print(stderr, "{}", result.errors);
     code = more_serious(code, result.code);
     summary.insert(summary.end(), result.summary.begin(), result.summary.end());
     junit.insert(junit.end(), result.junit.begin(), result.junit.end());
+    runs += result.runs;
+    passed += result.passed;
+    never += result.never;
   });
-  try {
-    if (!request.options.directory.empty())
-      write_document(request.options.directory + "/summary.json", summary_json(summary));
-    if (!request.junit.empty()) write_document(request.junit, junit_xml(junit));
-  } catch (const OutputError& error) {
-    return usage_error(error.what());
-  }
-  if (scenarios.size() > 1) {
-    const auto passed = std::count_if(summary.begin(), summary.end(),
-                                      [](const SummaryEntry& entry) { return entry.outcome == "passed"; });
-    fmt::print("{} of {} runs as expected\n", passed, summary.size());
-  }
+  if (!options.directory.empty()) overview.write(summary_json(summary));
+  if (request.junit) Document(*request.junit).write(junit_xml(junit));
+  if (!options.directory.empty() && options.brief)
+    fmt::print("outputs in {}; summary.json there has one entry per run\n", options.directory);
+  if (runs > 1)
+    fmt::print("{} of {} runs as expected{}\n", passed, runs,
+               never == 0 ? "" : fmt::format("; `sometimes` never held in {}", never));
   return static_cast<int>(code);
 }
 
@@ -109,39 +183,37 @@ int run(Request& request) {
 void add_run_command(CLI::App& program, Action& chosen) {
   auto request = std::make_shared<Request>();
   CLI::App* command = program.add_subcommand("run", "Plays scenarios and judges them.");
-  command->add_option("SCENARIO", request->files, "Scenario files.")->required();
-  command->add_option("--out", request->options.directory,
-                      "Folder for verdicts, events, traces and waveforms: DIR/scenario/kernel/...")
-      ->type_name("DIR");
-  command->add_option("--kernel", request->options.kernels, "Kernels to run instead of the scenario's.")
-      ->type_name("V")
-      ->expected(1)
-      ->allow_extra_args(false)
+  const auto option = [&](const char* name, auto& value, const char* type, const char* description) {
+    return command->add_option(name, value, description)->type_name(type)->expected(1)->allow_extra_args(false);
+  };
+  command->add_option("SCENARIO", request->files, "Scenario files.")->type_name("")->required();
+  option("--out", request->out, "DIR", "Writes verdicts, events, traces and waveforms to DIR/scenario/kernel/.");
+  option("--kernel", request->kernels, "V", "Runs this kernel instead of the scenario's; may be repeated.")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command->add_option("--seed", request->options.seed, "Run this seed only.")->type_name("N");
-  command->add_option("--set", request->sets, "Overrides a value; paths as in resolved.yaml.")
-      ->type_name("PATH=VALUE")
-      ->expected(1)
-      ->allow_extra_args(false)
+  option("--seed", request->seed, "N", "Runs this seed only.");
+  option("--set", request->sets, "PATH=VALUE", "Overrides a value, path as in resolved.yaml; may be repeated.")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command->add_option("--junit", request->junit, "Writes the results as JUnit XML.")->type_name("FILE");
-  command->add_option("--jobs", request->options.jobs, "Scenarios at the same time.")
-      ->type_name("N")
-      ->check(CLI::Range(1, 256));
-  command->add_option("--from", request->from, "Outputs begin at this modelled time.")->type_name("TIME");
-  command->add_option("--to", request->to, "Outputs end at this modelled time.")->type_name("TIME");
-  command->add_option("--lanes", request->options.sinks.lanes,
-                      "Only these cores, tasks, devices and processes in the outputs (prefixes, comma-separated).")
+  option("--junit", request->junit, "FILE", "Writes the results as JUnit XML.");
+  option("--jobs", request->jobs, "N", "Scenarios at the same time, 1 to 256.");
+  command->add_flag("--verbose", request->verbose, "Tells every run in full. Of several files only failed ones are.");
+  option("--from", request->from, "TIME", "Outputs begin at this modelled time.");
+  option("--to", request->to, "TIME", "Outputs end at this modelled time.");
+  option("--lanes", request->lanes, "NAME,...",
+         "Outputs have only these cores, tasks, devices and processes, each with all whose name begins so.")
       ->delimiter(',')
-      ->type_name("NAME,...")
-      ->expected(1)
-      ->allow_extra_args(false);
-  command->add_option("--max-events", request->options.sinks.max_events, "Most events in each output.")
-      ->type_name("N");
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  option("--max-events", request->max_events, "N", "Most events in each output.");
   command->callback([request, &chosen] {
-    request->options.colour = isatty(1) != 0 && std::getenv("NO_COLOR") == nullptr;
-    request->options.progress = isatty(2) != 0;
-    chosen = [request] { return run(*request); };
+    chosen = [request] {
+      try {
+        return run(*request);
+      } catch (const WrongUsage& error) {
+        return usage_error("run", error.what());
+      } catch (const OutputError& error) {
+        fmt::print(stderr, "secmmu run: error: {}\n", error.what());
+        return static_cast<int>(ExitCode::input);
+      }
+    };
   });
 }
 

@@ -191,6 +191,21 @@ std::string title(const RunVerdict& verdict) {
                      verdict.variant.empty() ? "" : ", ", verdict.variant, verdict.seed);
 }
 
+void add_title(Report& report, const RunVerdict& verdict) {
+  switch (verdict.outcome) {
+    case Outcome::passed:
+      report.add("passed", Style::good);
+      break;
+    case Outcome::failed:
+      report.add("FAILED", Style::bad);
+      break;
+    case Outcome::inconclusive:
+      report.add("INCONCLUSIVE", Style::warning);
+      break;
+  }
+  report.add("  ").add(title(verdict), Style::bold);
+}
+
 std::string effort(const RunVerdict& verdict) {
   return fmt::format("{} modelled, {}, {}", to_text(verdict.end), counted(verdict.steps, "step", "steps"),
                      counted(verdict.events, "event", "events"));
@@ -233,18 +248,8 @@ std::string headline(const RunVerdict& verdict) {
 
 std::string report_text(const RunVerdict& verdict, bool colour) {
   Report report(colour);
-  switch (verdict.outcome) {
-    case Outcome::passed:
-      report.add("passed", Style::good);
-      break;
-    case Outcome::failed:
-      report.add("FAILED", Style::bad);
-      break;
-    case Outcome::inconclusive:
-      report.add("INCONCLUSIVE", Style::warning);
-      break;
-  }
-  report.add("  ").add(title(verdict), Style::bold).end();
+  add_title(report, verdict);
+  report.end();
   const bool is_short = verdict.outcome == Outcome::passed && verdict.violations.empty();
   if (is_short) {
     report.add("        ").add(headline(verdict) + "; " + effort(verdict), Style::dim).end();
@@ -253,9 +258,11 @@ std::string report_text(const RunVerdict& verdict, bool colour) {
           .wrapped(fmt::format("{} that nobody used, see verdict.json",
                                counted(verdict.findings.size(), "illegal translation", "illegal translations")),
                    8, Style::warning);
+    add_outputs(report, verdict);
     return report.take();
   }
-  if (!verdict.about.empty()) report.add("        ").wrapped(verdict.about, 8, Style::dim);
+  const std::string_view about = std::string_view(verdict.about).substr(0, verdict.about.find_last_not_of(" \n") + 1);
+  if (!about.empty()) report.add("        ").wrapped(about, 8, Style::dim);
   if (verdict.outcome == Outcome::inconclusive)
     report.end().add("  ").wrapped("A limit was reached before the run could be judged: " + verdict.limit, 2);
 
@@ -296,6 +303,17 @@ std::string report_text(const RunVerdict& verdict, bool colour) {
   report.label("run").add(effort(verdict)).end();
   add_outputs(report, verdict);
   return report.take();
+}
+
+std::string line_text(const RunVerdict& verdict, bool colour) {
+  Report report(colour);
+  add_title(report, verdict);
+  if (verdict.outcome != Outcome::passed) return report.add(": ").add(headline(verdict)).end().take();
+  std::string rules;
+  for (const RuleVerdict& rule : verdict.rules)
+    if (rule.violated) rules += (rules.empty() ? "" : ", ") + rule.rule;
+  if (!rules.empty()) report.add(": ").add(rules, Style::warning).add(", as the scenario expects", Style::dim);
+  return report.end().take();
 }
 
 std::string verdict_json(const RunVerdict& verdict) {
@@ -344,7 +362,8 @@ SummaryEntry summary_of(const RunVerdict& verdict, std::string directory) {
           verdict.seed,
           std::string(outcome_name(verdict.outcome)),
           verdict.outcome == Outcome::passed ? "" : headline(verdict),
-          std::move(directory)};
+          std::move(directory),
+          verdict.variant};
 }
 
 std::string summary_json(std::span<const SummaryEntry> entries) {
@@ -357,6 +376,7 @@ std::string summary_json(std::span<const SummaryEntry> entries) {
     runs.push_back({{"scenario", entry.scenario},
                     {"path", entry.path},
                     {"kernel", entry.kernel},
+                    {"variant", entry.variant},
                     {"seed", entry.seed},
                     {"outcome", entry.outcome},
                     {"message", entry.message},

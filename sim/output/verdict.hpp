@@ -68,6 +68,7 @@ struct SummaryEntry {
   std::string outcome;
   std::string message;    // one line; empty if passed
   std::string directory;  // relative to summary.json
+  std::string variant{};  // as in RunVerdict
 };
 SummaryEntry summary_of(const RunVerdict& verdict, std::string directory);
 
@@ -76,6 +77,8 @@ std::string summary_json(std::span<const SummaryEntry> entries);
 
 // For a terminal; ends with a newline. A run that did as expected has a line or two.
 std::string report_text(const RunVerdict& verdict, bool colour);
+// One line per run, where many are told: its outcome, and which rules were violated.
+std::string line_text(const RunVerdict& verdict, bool colour);
 // One line for a failed or surprising run, as in JUnit's message.
 std::string headline(const RunVerdict& verdict);
 

@@ -94,6 +94,27 @@ TEST_CASE("a violation that the scenario expects is told, and no failure") {
   CHECK(headline(verdict).starts_with("use-after-free at 14.2us: gru0 wrote 66"));
 }
 
+TEST_CASE("a run in one line names the rules that were violated") {
+  RunVerdict verdict = failed();
+  CHECK(line_text(clean(), false) == "passed  tour/01-first-munmap, kernel v6.10, seed 1\n");
+  CHECK(line_text(verdict, false)
+            .starts_with("FAILED  races/gru-range-active-check, kernel v6.10, seed 1: use-after-free at 14.2us: gru0"));
+  verdict.outcome = Outcome::passed;
+  verdict.variant = "rules kept";
+  CHECK(line_text(verdict, false) ==
+        "passed  races/gru-range-active-check, kernel v6.10, rules kept, seed 1: use-after-free, as the scenario "
+        "expects\n");
+}
+
+TEST_CASE("a clean run with outputs tells where they are, and a sentence ends without blank lines") {
+  RunVerdict verdict = clean();
+  verdict.directory = "out/first/v6.10";
+  CHECK(report_text(verdict, false).ends_with("112 events\n  outputs    out/first/v6.10\n"));
+  verdict = failed();
+  verdict.about += "\n";
+  CHECK(report_text(verdict, false) == report_text(failed(), false));
+}
+
 TEST_CASE("what nobody expected comes before what was expected, and long lists are cut") {
   RunVerdict verdict = failed();
   verdict.rules[0].expected = true;
@@ -131,9 +152,12 @@ TEST_CASE("the verdict as JSON holds everything that was found, in a stable orde
 TEST_CASE("the summary counts outcomes, known and other") {
   std::vector<SummaryEntry> entries{summary_of(clean(), "tour/v6.10"), summary_of(failed(), "races/v6.10")};
   entries.push_back({"broken", "b.yaml", "v6.10", 1, "crashed", "signal 11 while it ran step 9", ""});
+  entries[1].variant = "rules kept";
   const auto document = nlohmann::ordered_json::parse(summary_json(entries));
   CHECK(document["runs"] == 3);
   CHECK(document["outcomes"].dump() == R"({"passed":1,"failed":1,"inconclusive":0,"crashed":1})");
   CHECK(document["results"][0]["message"] == "");
+  CHECK(document["results"][0]["variant"] == "");
+  CHECK(document["results"][1]["variant"] == "rules kept");
   CHECK(document["results"][1]["message"].get<std::string>().starts_with("use-after-free at 14.2us"));
 }

@@ -1,5 +1,5 @@
 // One scenario file is one process: SystemC can be elaborated once, and a crash must stay with its file.
-// The parent forks a worker, hears of every run over a pipe, and prints in order of the command line.
+// The parent forks workers, hears of every run over their pipes, and tells results in order of the command line.
 #pragma once
 
 #include <functional>
@@ -19,10 +19,13 @@ enum class ExitCode { held = 0, failed = 1, input = 2, fault = 3, inconclusive =
 ExitCode more_serious(ExitCode a, ExitCode b);
 
 struct RunOptions {
-  std::string directory;             // --out; empty: none
-  std::vector<std::string> kernels;  // --kernel; empty: those of the scenario
-  std::optional<std::uint64_t> seed; // --seed: just this one
+  std::string directory;              // --out; empty: none
+  std::vector<std::string> kernels;   // --kernel; empty: those of the scenario
+  std::optional<std::uint64_t> seed;  // --seed: just this one
   unsigned jobs = 1;
+  bool build_only = false;  // build the machine, play nothing
+  bool brief = false;       // a line for a run that did as expected
+  bool verbose = false;     // every run in full, also the many seeds of one kernel
   bool colour = false;
   bool progress = false;
   SinkOptions sinks;
@@ -32,16 +35,20 @@ struct FileResult {
   ExitCode code = ExitCode::held;
   std::string report;  // for standard output
   std::string errors;  // for standard error
+  std::uint64_t runs = 0;
+  std::uint64_t passed = 0;
+  std::uint64_t never = 0;  // how many `sometimes` held in no run of their kernel
   std::vector<SummaryEntry> summary;
   std::vector<JunitResult> junit;
 };
 
-// Runs every scenario; the results come in the order of `scenarios`, and `hear` is called in that order as
-// soon as a result is complete.
-std::vector<FileResult> run_scenarios(const std::vector<Scenario>& scenarios, const RunOptions& options,
-                                      const std::function<void(const FileResult&)>& hear);
+// Runs every scenario, `jobs` at a time; `hear` is called in the order of `scenarios`, as soon as a result and those
+// before it are complete. A signal that ends the program (SIGINT, SIGTERM, SIGHUP, SIGPIPE) ends the workers first and
+// takes away what they had half written.
+void run_scenarios(const std::vector<Scenario>& scenarios, const RunOptions& options,
+                   const std::function<void(const FileResult&)>& hear);
 
-// What sc_main does in a worker; see main.cpp.
+// What sc_main does in a worker.
 int run_elaboration();
 
 }  // namespace secmmu
