@@ -161,24 +161,37 @@ void GruDevice::close_mapping(Gms& gms) {
 
 // --- contexts -------------------------------------------------------------------------------------
 
+// Numbers are given out in rows that end before one that a loaded context has kept from before a wrap. At
+// the end of a row the whole TLB is flushed: whoever has left the hardware since may have left translations
+// under a number of the next row. Between the flush and the choice of the row lies no point.
 void GruDevice::assign_asid(Gms& gms) {
   if (gms.asid != 0 && gms.asid_generation == asid_generation_) return;
   if (gms.asid != 0) hardware.retire(gms.asid);
-  const auto in_use = [this](std::uint32_t asid) {
-    return std::any_of(gms_.begin(), gms_.end(),
-                       [asid](const auto& other) { return other->loaded > 0 && other->asid == asid; });
-  };
-  do {
-    if (next_asid_ > config_.asids) {
-      next_asid_ = 1;
-      ++asid_generation_;
-      ++counters_.asid_wraps;
-      hardware.purge_everything();
-    }
-    gms.asid = next_asid_++;
-  } while (in_use(gms.asid) && gms.loaded == 0);
+  if (next_asid_ >= asid_limit_) {
+    hardware.purge_everything();
+    if (next_asid_ >= asid_limit_) next_asids();
+  }
+  gms.asid = next_asid_++;
   gms.asid_generation = asid_generation_;
   hardware.own(gms.asid, {gms.mm.name(), gms.mm.id()});
+}
+
+void GruDevice::next_asids() {
+  const auto in_use = [this](std::uint32_t asid) {
+    return std::any_of(gms_.begin(), gms_.end(),
+                       [asid](const auto& gms) { return gms->loaded > 0 && gms->asid == asid; });
+  };
+  const auto wrap = [this] {
+    next_asid_ = 1;
+    ++asid_generation_;
+    ++counters_.asid_wraps;
+  };
+  if (next_asid_ > config_.asids) wrap();
+  while (in_use(next_asid_))
+    if (++next_asid_ > config_.asids) wrap();
+  asid_limit_ = static_cast<std::uint32_t>(config_.asids) + 1;
+  for (const auto& gms : gms_)
+    if (gms->loaded > 0 && gms->asid > next_asid_) asid_limit_ = std::min(asid_limit_, gms->asid);
 }
 
 // Puts the thread's context into the hardware. In Linux: the fault on the context's mapping.
@@ -515,6 +528,7 @@ void GruDevice::reset() {
   late_.clear();
   late_queue_->reset();
   next_asid_ = 1;
+  asid_limit_ = static_cast<std::uint32_t>(config_.asids) + 1;
   asid_generation_ = 1;
   next_fault_ = 1;
   counters_ = {};

@@ -72,6 +72,7 @@ class GruDevice final : public Device {
   bool open(Thread& thread, const Mm& mm);
   void load(Thread& thread);
   void assign_asid(Gms& gms);
+  void next_asids();
   void flush_range(Gms& gms, PageRange pages);
   Errno fault(Thread& thread, Vpn page, bool write);  // engine side: waits until the miss is dealt with
   void interrupt();
@@ -94,6 +95,7 @@ class GruDevice final : public Device {
   std::unique_ptr<WaitQueue> late_queue_;
   std::deque<std::pair<std::uint32_t, PageRange>> late_;
   std::uint32_t next_asid_ = 1;
+  std::uint32_t asid_limit_ = static_cast<std::uint32_t>(config_.asids) + 1;  // a flush comes before this one
   std::uint32_t asid_generation_ = 1;
   std::uint64_t next_fault_ = 1;
   struct Counters {
