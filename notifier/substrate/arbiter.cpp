@@ -123,6 +123,9 @@ void Arbiter::reset() {
   for (const auto& processor : processors_) processor->reset();
   validator_->reset();
   bus_.reset();
+  // Objects that come and go with runs get the same numbers in every run.
+  if (elaborated_objects_ == 0) elaborated_objects_ = last_object_id_;
+  last_object_id_ = elaborated_objects_;
   current_ = nullptr;
   in_setup_ = false;
   now_ = {};

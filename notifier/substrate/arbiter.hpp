@@ -176,6 +176,7 @@ class Arbiter : public sc_core::sc_module {
   std::uint64_t stretch_seed_ = 0;
   std::vector<RandomStream> stretch_;
   std::uint64_t last_object_id_ = 0;
+  std::uint64_t elaborated_objects_ = 0;  // objects numbered before the first run
   std::uint64_t base_ps_ = 0;  // SystemC's time at which the run began
   std::function<void()> director_;
   std::exception_ptr failure_;
