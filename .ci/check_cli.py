@@ -81,6 +81,7 @@ class Desk:
         self.secmmu = secmmu
         self.folder = Path(folder)
         self.found = []
+        self.started = []
 
     def file(self, name, text):
         path = self.folder / name
@@ -94,8 +95,20 @@ class Desk:
                               env=environment, check=False, **more)
 
     def start(self, *arguments):
-        return subprocess.Popen([self.secmmu, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                cwd=self.folder, start_new_session=True)
+        """In a group of its own, which is ended with this desk."""
+        program = subprocess.Popen([self.secmmu, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   cwd=self.folder, start_new_session=True)
+        self.started.append(program)
+        return program
+
+    def clear(self):
+        """A program that fails these checks may leave workers that run for hours."""
+        for program in self.started:
+            try:
+                os.killpg(program.pid, signal.SIGKILL)
+            except ProcessLookupError:  # as it should be
+                pass
+            program.poll()
 
     def expect(self, truth, text):
         if not truth:
@@ -344,7 +357,13 @@ def wait_until(condition, seconds=15):
 
 
 def gone(pids):
-    return all(not Path(f"/proc/{pid}").exists() for pid in pids)
+    """Ended; in a container nobody may collect those whose parent was killed."""
+    def ended(pid):
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            return True
+    return all(ended(pid) for pid in pids)
 
 
 def a_worker_that_crashes(desk):
@@ -417,6 +436,8 @@ def problems(secmmu):
                 check(desk)
             except (subprocess.TimeoutExpired, OSError) as error:
                 desk.found.append(f"{error}")
+            finally:
+                desk.clear()
             for line in desk.found:
                 yield check.__name__, f"{check.__name__}: {line}"
 
