@@ -245,13 +245,24 @@ Task* Arbiter::next_task() {
   return next;
 }
 
-// Makes `task` the running one. Its thread waits for resume_, unless it is the caller itself.
+// How far modelled time is ahead of SystemC's.
+static std::uint64_t ahead_of_systemc(std::uint64_t base_ps, Time now) {
+  const std::uint64_t there = sc_core::sc_time_stamp().value();
+  return base_ps + now.ps > there ? base_ps + now.ps - there : 0;
+}
+
+// Makes `task` the running one. Its thread waits for resume_, unless it is the caller itself. SystemC's time
+// catches up if anybody else waits for it there, and at the end of a run; where we are alone nobody could tell.
 void Arbiter::resume(Task& task) {
   now_ = std::max(now_, task.ready_at_);
   current_ = &task;
   task.state_ = TaskState::running;
   refresh_horizon();
-  const std::uint64_t ahead = base_ps_ + now_.ps - sc_core::sc_time_stamp().value();
+  if (!sc_core::sc_pending_activity()) {
+    task.resume_.notify();
+    return;
+  }
+  const std::uint64_t ahead = ahead_of_systemc(base_ps_, now_);
   if (ahead == 0) {
     task.resume_.notify();
   } else {
@@ -259,7 +270,14 @@ void Arbiter::resume(Task& task) {
   }
 }
 
-void Arbiter::to_director() { director_event_.notify(); }
+void Arbiter::to_director() {
+  const std::uint64_t ahead = ahead_of_systemc(base_ps_, now_);
+  if (ahead == 0) {
+    director_event_.notify();
+  } else {
+    director_event_.notify(sc_core::sc_time::from_value(ahead));
+  }
+}
 
 void Arbiter::switch_away(Task& self) {
   Task* next = next_task();
@@ -274,6 +292,32 @@ void Arbiter::switch_away(Task& self) {
   } else {
     resume(*next);
   }
+  sc_core::wait(self.resume_);
+}
+
+// queue_push() and switch_away() in one. Without a strategy and a limit in reach the next task is known: it is
+// self, and the queue stays as it is, or the first of the queue, whose place self takes.
+void Arbiter::let_others_go_first(Task& self, Time ready) {
+  const Time first = queue_.empty() ? ready : std::min(ready, queue_.front()->ready_at_);
+  if (strategy_ != nullptr || stop_requested_ || first > time_limit_ || steps_ >= step_limit_ ||
+      self.heap_index_ != SIZE_MAX) [[unlikely]] {
+    queue_push(self, ready);
+    switch_away(self);
+    return;
+  }
+  self.ready_at_ = ready;
+  if (queue_.empty() || earlier(self, *queue_.front())) {
+    now_ = std::max(now_, ready);
+    self.state_ = TaskState::running;
+    refresh_horizon();
+    return;
+  }
+  self.state_ = TaskState::ready;
+  Task& next = *queue_.front();
+  next.heap_index_ = SIZE_MAX;
+  queue_place(0, &self);
+  queue_down(0);
+  resume(next);
   sc_core::wait(self.resume_);
 }
 
@@ -325,17 +369,15 @@ void Arbiter::pass_until(Task& self, Time target) {
     Time ready = target;
     if (self.processor_ != nullptr && takes_interrupts(self))
       ready = std::max(now_, std::min(ready, self.processor_->earliest_due()));
-    queue_push(self, ready);
-    switch_away(self);
+    let_others_go_first(self, ready);
     const Time before = now_;
-    if (self.processor_ != nullptr && serve_interrupts(self)) {
+    if (self.processor_ != nullptr && !self.processor_->pending_.empty() && serve_interrupts(self)) {
       if (before < target) target += now_ - before;
       if (target < now_) target = now_;
       continue;
     }
     if (now_ >= target) break;
   }
-  refresh_horizon();
 }
 
 bool Arbiter::serve_interrupts(Task& self) {
@@ -368,10 +410,8 @@ void Arbiter::interrupts_on() {
 
 // --- waiting -------------------------------------------------------------------------------------
 
-void Arbiter::might_sleep(std::string_view what) {
-  const Task& self = *current_;
-  if (self.may_sleep()) return;
-  bus_.emit(SleptInAtomic{std::string(what), self.why_not_sleep()});
+void Arbiter::slept_in_atomic(std::string_view what) {
+  bus_.emit(SleptInAtomic{std::string(what), current_->why_not_sleep()});
 }
 
 void Arbiter::wait_for(const Waitable& what, bool sleeps) {
@@ -392,7 +432,8 @@ void Arbiter::wait_for(const Waitable& what, bool sleeps) {
     if (self.processor_ != nullptr && takes_interrupts(self) && !self.processor_->pending_.empty())
       queue_push(self, std::max(now_, self.processor_->earliest_due()));
     switch_away(self);
-    if (!self.granted_ && self.processor_ != nullptr) serve_interrupts(self);
+    if (!self.granted_ && self.processor_ != nullptr && !self.processor_->pending_.empty())
+      serve_interrupts(self);
   }
   // The wake-up's latency: an interrupt may have brought us here before it was over.
   if (self.ready_at_ > now_) pass_until(self, self.ready_at_);

@@ -3,13 +3,15 @@
 // the strategy of a search; never on what SystemC leaves open.
 //
 // A task announces every step that another task could observe (a scheduling point) before it happens.
-// Between two points a task is alone. A task runs ahead of SystemC only up to the ready time of the
-// next task, so a task that is alone never switches, and nothing is approximated.
+// Between two points a task is alone. A task runs on without a switch up to the ready time of the next
+// task, so a task that is alone never switches, and nothing is approximated. SystemC's own clock follows
+// where somebody else waits for something there, and at the end of a run: nobody else can see it.
 //
 // The machine is elaborated once; then a director (one SystemC thread) plays runs: start tasks, run,
 // look, reset, again. reset() unwinds every task where it stands.
 #pragma once
 
+#include <concepts>
 #include <functional>
 #include <memory>
 #include <string>
@@ -109,7 +111,16 @@ class Arbiter : public sc_core::sc_module {
   }
 
   // Reports if the current task may not sleep. Every primitive that may block calls it first.
-  void might_sleep(std::string_view what);
+  void might_sleep(std::string_view what) {
+    if (!current_->may_sleep()) [[unlikely]]
+      slept_in_atomic(what);
+  }
+  // The same with words that are put together only for the report: `words` returns a string.
+  template <std::invocable Words>
+  void might_sleep(Words words) {
+    if (!current_->may_sleep()) [[unlikely]]
+      slept_in_atomic(words());
+  }
 
   // The current task waits until wake(). It gives up its core meanwhile if `sleeps`, else it spins
   // there and serves interrupts. `what` must live as long as the wait.
@@ -136,9 +147,11 @@ class Arbiter : public sc_core::sc_module {
   friend class Processor;
   friend class Task;
 
+  void slept_in_atomic(std::string_view what);
   void slow_step(Time cost, Access access);
   void pass_until(Task& self, Time target);
   void switch_away(Task& self);             // self is in the queue or waits; returns when resumed
+  void let_others_go_first(Task& self, Time ready);  // puts self into the queue; returns when resumed
   void finished(Task& self);
   bool serve_interrupts(Task& self);
   void acquire_core(Task& self);

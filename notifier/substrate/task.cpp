@@ -9,9 +9,8 @@
 namespace secmmu {
 
 Task::Task(Arbiter& arbiter, std::string name, unsigned id, TaskKind kind, Processor* processor)
-    : arbiter_(arbiter), name_(std::move(name)), id_(id), kind_(kind), processor_(processor) {}
-
-int Task::processor_number() const { return processor_ == nullptr ? -1 : static_cast<int>(processor_->number()); }
+    : arbiter_(arbiter), name_(std::move(name)), id_(id), kind_(kind), processor_(processor),
+      processor_number_(processor == nullptr ? -1 : static_cast<int>(processor->number())) {}
 
 std::string Task::why_not_sleep() const {
   std::string why;

@@ -51,7 +51,7 @@ class Task {
   TaskKind kind() const { return kind_; }
   TaskState state() const { return state_; }
   Processor* processor() const { return processor_; }
-  int processor_number() const;  // -1: runs on no core
+  int processor_number() const { return processor_number_; }  // -1: runs on no core
 
   const Waitable* waiting_on() const { return waiting_on_; }
   Time waiting_since() const { return waiting_since_; }
@@ -93,6 +93,7 @@ class Task {
   unsigned id_;
   TaskKind kind_;
   Processor* processor_;
+  int processor_number_;
   TaskState state_ = TaskState::dormant;
   Body body_;
   Context context_;

@@ -2,8 +2,10 @@
 // It is never iterated over, so nothing depends on the order of its keys.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace secmmu {
@@ -12,7 +14,7 @@ class FlatMap {
  public:
   static constexpr std::uint32_t kNone = UINT32_MAX;
 
-  FlatMap() { slots_.resize(64); }
+  FlatMap() { resize(64); }
 
   // The index stored under the key, or kNone. UINT64_MAX is no key.
   std::uint32_t find(std::uint64_t key) const {
@@ -48,7 +50,7 @@ class FlatMap {
 
   void clear() {
     if (slots_.size() > 4096)
-      slots_ = std::vector<Slot>(64);  // one big run must not make every later reset slow
+      resize(64);  // one big run must not make every later reset slow
     else if (size_ != 0)
       slots_.assign(slots_.size(), Slot{});
     size_ = 0;
@@ -63,9 +65,14 @@ class FlatMap {
   };
 
   std::size_t mask() const { return slots_.size() - 1; }
+  // The upper bits of the product: keys at even distances (neighbouring pages, entries of one array) then lie
+  // far from each other.
   std::size_t home(std::uint64_t key) const {
-    key *= 0x9e3779b97f4a7c15ULL;
-    return static_cast<std::size_t>(key ^ (key >> 32)) & mask();
+    return static_cast<std::size_t>(key * 0x9e3779b97f4a7c15ULL >> shift_);
+  }
+  void resize(std::size_t slots) {
+    slots_ = std::vector<Slot>(slots);
+    shift_ = static_cast<unsigned>(std::countl_zero(slots - 1));
   }
   void place(std::uint64_t key, std::uint32_t value) {
     std::size_t at = home(key);
@@ -73,13 +80,14 @@ class FlatMap {
     slots_[at] = {key, value};
   }
   void grow() {
-    std::vector<Slot> old(slots_.size() * 2);
-    old.swap(slots_);
+    const std::vector<Slot> old = std::move(slots_);
+    resize(old.size() * 2);
     for (const Slot& slot : old)
       if (slot.key != kEmpty) place(slot.key, slot.value);
   }
 
   std::vector<Slot> slots_;
+  unsigned shift_ = 0;  // 64 minus the bits of a slot's number
   std::size_t size_ = 0;
 };
 

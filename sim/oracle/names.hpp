@@ -18,9 +18,10 @@ class Names {
   Id id_of(std::string_view text) {
     const auto where = reinterpret_cast<std::uintptr_t>(text.data());
     Cached& cached = cache_[(where >> 3 ^ where >> 9) % cache_.size()];
-    if (cached.where == text.data() && cached.id < texts_.size() && texts_[cached.id] == text) return cached.id;
-    cached = {text.data(), look_up(text)};
-    return cached.id;
+    if (cached.where == text.data() && cached.id != UINT32_MAX && cached.text == text) return cached.id;
+    const Id id = look_up(text);
+    cached = {text.data(), texts_[id], id};
+    return id;
   }
   const std::string& text(Id id) const { return texts_[id]; }
 
@@ -33,6 +34,7 @@ class Names {
  private:
   struct Cached {
     const char* where = nullptr;
+    std::string_view text;  // in texts_
     Id id = UINT32_MAX;
   };
   Id look_up(std::string_view text) {

@@ -365,10 +365,12 @@ Errno GruDevice::fault(Thread& thread, Vpn page, bool write) {
 // The miss interrupt: looks at every context whose miss it has not dealt with. May not sleep.
 void GruDevice::interrupt() {
   ++counters_.interrupts;
-  for (const auto& thread : threads_) {
-    if (thread->hardware().fault.state != GruHardware::Fault::interrupt) continue;
+  for (unsigned number = 0, contexts = hardware.contexts(); number < contexts; ++number) {
+    const GruHardware::FaultHandle& fault = hardware.context(number).fault;
+    if (fault.state != GruHardware::Fault::interrupt) continue;
+    Thread* const thread = threads_[number].get();
     arbiter_.step(config_.fault_handle_read, writes(ObjectKind::device_state, hardware.object(), thread->number));
-    if (thread->hardware().fault.state != GruHardware::Fault::interrupt) continue;
+    if (fault.state != GruHardware::Fault::interrupt) continue;
     RwSemaphore& mmap_lock = thread->gms->mm.mmap_lock();
     bool locked = true;
     if (protocol_.interrupt_trylock) {

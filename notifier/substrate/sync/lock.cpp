@@ -14,6 +14,7 @@ Lock::Lock(Arbiter& arbiter, std::string kind, std::string lock_class, std::stri
       kind_(std::move(kind)),
       class_(std::move(lock_class)),
       name_(std::move(name)),
+      class_number_(arbiter.validator().number_of(class_)),
       id_(arbiter.new_object_id()) {}
 
 Lock::~Lock() = default;

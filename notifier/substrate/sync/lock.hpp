@@ -19,6 +19,7 @@ class Lock : public Waitable {
 
   const std::string& name() const { return name_; }
   const std::string& lock_class() const { return class_; }
+  unsigned class_number() const { return class_number_; }  // the validator's
   const std::string& kind() const { return kind_; }
   std::string describe() const override;
   const Task* holder() const override { return owner_; }
@@ -35,6 +36,7 @@ class Lock : public Waitable {
   std::string kind_;
   std::string class_;
   std::string name_;
+  unsigned class_number_;
   std::uint64_t id_;
   Task* owner_ = nullptr;
   Time owned_since_;

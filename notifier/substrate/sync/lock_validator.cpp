@@ -13,41 +13,55 @@ std::string class_of(const Lock& lock, unsigned nesting) {
 }
 }  // namespace
 
+unsigned LockValidator::number_of(const std::string& lock_class) {
+  return numbers_.emplace(lock_class, static_cast<unsigned>(numbers_.size())).first->second;
+}
+
 void LockValidator::acquiring(const Task& task, const Lock& lock, unsigned nesting) {
+  for (const Lock* held : task.context().locks)
+    if (held == &lock || !known(held->class_number(), lock.class_number(), nesting)) learn(task, *held, lock, nesting);
+}
+
+void LockValidator::learn(const Task& task, const Lock& held, const Lock& lock, unsigned nesting) {
   const std::string taken = class_of(lock, nesting);
-  for (const Lock* held : task.context().locks) {
-    const std::string& from = held->lock_class();
-    if (from == taken && held != &lock) {
-      // Two locks of one class without a declared order: another task may take them the other way round.
-      const std::string cycle = fmt::format("{} -> {}", from, taken);
-      if (reported_.insert(cycle).second)
-        arbiter_.bus().emit(LockOrderBroken{
-            cycle, fmt::format("{} takes {} while it holds {}: both are of class {}, and nothing says which comes first",
-                               task.name(), lock.name(), held->name(), from)});
-      continue;
-    }
-    if (held == &lock) {
-      const std::string cycle = fmt::format("{} -> {}", from, taken);
-      if (!held->held()) continue;  // a reader that reads again
-      if (reported_.insert(cycle).second)
-        arbiter_.bus().emit(LockOrderBroken{
-            cycle, fmt::format("{} takes {} which it holds already: it waits for itself", task.name(), lock.name())});
-      continue;
-    }
-    auto& from_edges = edges_[from];
-    if (from_edges.contains(taken)) continue;
-    from_edges.emplace(taken, Edge{task.name(), held->name(), lock.name(), arbiter_.now()});
-    const std::vector<std::string> back = path(taken, from);
-    if (back.empty()) continue;
-    std::string cycle = from;
-    std::string story = fmt::format("{} takes {} while it holds {}", task.name(), lock.name(), held->name());
-    for (std::size_t i = 0; i + 1 < back.size(); ++i) {
-      const Edge& edge = edges_.at(back[i]).at(back[i + 1]);
-      story += fmt::format("; {} took {} while it held {} at {}", edge.task, edge.taken, edge.held, to_text(edge.at));
-    }
-    for (const std::string& name : back) cycle += " -> " + name;
-    if (reported_.insert(cycle).second) arbiter_.bus().emit(LockOrderBroken{cycle, story});
+  const std::string& from = held.lock_class();
+  if (from == taken && &held != &lock) {
+    // Two locks of one class without a declared order: another task may take them the other way round.
+    const std::string cycle = fmt::format("{} -> {}", from, taken);
+    if (reported_.insert(cycle).second)
+      arbiter_.bus().emit(LockOrderBroken{
+          cycle, fmt::format("{} takes {} while it holds {}: both are of class {}, and nothing says which comes first",
+                             task.name(), lock.name(), held.name(), from)});
+    return;
   }
+  if (&held == &lock) {
+    const std::string cycle = fmt::format("{} -> {}", from, taken);
+    if (!held.held()) return;  // a reader that reads again
+    if (reported_.insert(cycle).second)
+      arbiter_.bus().emit(LockOrderBroken{
+          cycle, fmt::format("{} takes {} which it holds already: it waits for itself", task.name(), lock.name())});
+    return;
+  }
+  if (nesting < kNestings) {
+    const std::size_t at = lock.class_number() * kNestings + nesting;
+    if (known_.size() <= held.class_number()) known_.resize(held.class_number() + 1);
+    std::vector<bool>& to = known_[held.class_number()];
+    if (to.size() <= at) to.resize(at + 1);
+    to[at] = true;
+  }
+  auto& from_edges = edges_[from];
+  if (from_edges.contains(taken)) return;
+  from_edges.emplace(taken, Edge{task.name(), held.name(), lock.name(), arbiter_.now()});
+  const std::vector<std::string> back = path(taken, from);
+  if (back.empty()) return;
+  std::string cycle = from;
+  std::string story = fmt::format("{} takes {} while it holds {}", task.name(), lock.name(), held.name());
+  for (std::size_t i = 0; i + 1 < back.size(); ++i) {
+    const Edge& edge = edges_.at(back[i]).at(back[i + 1]);
+    story += fmt::format("; {} took {} while it held {} at {}", edge.task, edge.taken, edge.held, to_text(edge.at));
+  }
+  for (const std::string& name : back) cycle += " -> " + name;
+  if (reported_.insert(cycle).second) arbiter_.bus().emit(LockOrderBroken{cycle, story});
 }
 
 // The classes on a way from `from` to `to` along known edges; empty if there is none.
@@ -72,6 +86,7 @@ std::vector<std::string> LockValidator::path(const std::string& from, const std:
 
 void LockValidator::reset() {
   edges_.clear();
+  known_.clear();
   reported_.clear();
 }
 

@@ -21,6 +21,8 @@ class LockValidator {
   explicit LockValidator(Arbiter& arbiter) : arbiter_(arbiter) {}
   // Called before the current task waits for or takes `lock`.
   void acquiring(const Task& task, const Lock& lock, unsigned nesting);
+  // A small number for a lock class, for as long as the machine lives.
+  unsigned number_of(const std::string& lock_class);
   void reset();
 
  private:
@@ -30,9 +32,17 @@ class LockValidator {
     std::string taken;
     Time at;
   };
+  void learn(const Task& task, const Lock& held, const Lock& lock, unsigned nesting);
   std::vector<std::string> path(const std::string& from, const std::string& to) const;
+  bool known(unsigned from, unsigned to, unsigned nesting) const {
+    const std::size_t at = to * kNestings + nesting;
+    return nesting < kNestings && from < known_.size() && at < known_[from].size() && known_[from][at];
+  }
 
+  static constexpr unsigned kNestings = 4;  // edges with a deeper nesting are looked up by name each time
   Arbiter& arbiter_;
+  std::map<std::string, unsigned> numbers_;
+  std::vector<std::vector<bool>> known_;  // the edges by numbers: [from][to * kNestings + nesting]
   std::map<std::string, std::map<std::string, Edge>> edges_;
   std::set<std::string> reported_;
 };

@@ -10,7 +10,7 @@ Mutex::Mutex(Arbiter& arbiter, std::string lock_class, std::string name)
     : Lock(arbiter, "mutex", std::move(lock_class), std::move(name)) {}
 
 void Mutex::lock(unsigned nesting) {
-  arbiter_.might_sleep(fmt::format("mutex {}", name_));
+  arbiter_.might_sleep([this] { return fmt::format("mutex {}", name_); });
   arbiter_.step(arbiter_.costs.lock_acquire, access());
   Task& self = arbiter_.current();
   arbiter_.validator().acquiring(self, *this, nesting);

@@ -26,14 +26,14 @@ ReadSections::ReadSections(Arbiter& arbiter, std::string name, Task& worker)
 std::uint64_t ReadSections::enter(Task& task) {
   arbiter_.step(arbiter_.costs.read_section, writes(ObjectKind::read_section));
   const std::uint64_t section = next_section_++;
-  open_.emplace(section, &task);
+  open_.emplace_back(section, &task);
   arbiter_.bus().emit(ReadSectionEntered{name_, section});
   return section;
 }
 
 void ReadSections::leave(std::uint64_t section) {
   arbiter_.step(arbiter_.costs.read_section, writes(ObjectKind::read_section));
-  open_.erase(section);
+  std::erase_if(open_, [section](const auto& entry) { return entry.first == section; });
   arbiter_.bus().emit(ReadSectionLeft{name_, section});
   notice();
 }
@@ -55,7 +55,7 @@ void ReadSections::notice() {
 }
 
 void ReadSections::synchronize() {
-  arbiter_.might_sleep(fmt::format("synchronize {}", name_));
+  arbiter_.might_sleep([this] { return fmt::format("synchronize {}", name_); });
   arbiter_.step(arbiter_.costs.read_section, writes(ObjectKind::read_section));
   const Time began = arbiter_.now();
   const std::uint64_t after = next_section_ - 1;
@@ -87,7 +87,7 @@ void ReadSections::call(std::function<void()> callback) {
 }
 
 void ReadSections::barrier() {
-  arbiter_.might_sleep(fmt::format("barrier of {}", name_));
+  arbiter_.might_sleep([this] { return fmt::format("barrier of {}", name_); });
   arbiter_.step(arbiter_.costs.read_section, writes(ObjectKind::read_section));
   if (done_ == called_) return;
   barriers_.push_back({called_, &arbiter_.current()});

@@ -7,8 +7,9 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "notifier/substrate/arbiter.hpp"
 
@@ -40,7 +41,7 @@ class ReadSections : public Waitable {
     std::uint64_t after;
     Task* task;
   };
-  bool passed(std::uint64_t section) const { return open_.empty() || open_.begin()->first > section; }
+  bool passed(std::uint64_t section) const { return open_.empty() || open_.front().first > section; }
   void work();
   void notice();
 
@@ -48,7 +49,7 @@ class ReadSections : public Waitable {
   std::string name_;
   Task& worker_;
   std::uint64_t next_section_ = 1;
-  std::map<std::uint64_t, Task*> open_;  // by number, so the oldest is first
+  std::vector<std::pair<std::uint64_t, Task*>> open_;  // numbers grow, so the oldest is first
   std::deque<Callback> queue_;
   std::size_t running_ = 0;
   std::uint64_t called_ = 0;

@@ -12,7 +12,7 @@ RwSemaphore::RwSemaphore(Arbiter& arbiter, std::string lock_class, std::string n
     : Lock(arbiter, "rw-semaphore", std::move(lock_class), std::move(name)) {}
 
 void RwSemaphore::lock_read(unsigned nesting) {
-  arbiter_.might_sleep(fmt::format("rw-semaphore {} (read)", name_));
+  arbiter_.might_sleep([this] { return fmt::format("rw-semaphore {} (read)", name_); });
   arbiter_.step(arbiter_.costs.lock_acquire, access());
   Task& self = arbiter_.current();
   arbiter_.validator().acquiring(self, *this, nesting);
@@ -44,7 +44,7 @@ void RwSemaphore::unlock_read() {
 }
 
 void RwSemaphore::lock_write(unsigned nesting) {
-  arbiter_.might_sleep(fmt::format("rw-semaphore {} (write)", name_));
+  arbiter_.might_sleep([this] { return fmt::format("rw-semaphore {} (write)", name_); });
   arbiter_.step(arbiter_.costs.lock_acquire, access());
   Task& self = arbiter_.current();
   arbiter_.validator().acquiring(self, *this, nesting);

@@ -10,7 +10,7 @@ WaitQueue::WaitQueue(Arbiter& arbiter, std::string name)
     : arbiter_(arbiter), name_(std::move(name)), id_(arbiter.new_object_id()) {}
 
 void WaitQueue::wait_until(const std::function<bool()>& condition, std::string what) {
-  arbiter_.might_sleep(fmt::format("wait queue {}", name_));
+  arbiter_.might_sleep([this] { return fmt::format("wait queue {}", name_); });
   for (;;) {
     arbiter_.step(arbiter_.costs.lock_acquire, writes(ObjectKind::wait_queue, 0, id_));
     if (condition()) return;
@@ -22,6 +22,7 @@ void WaitQueue::wait_until(const std::function<bool()>& condition, std::string w
 
 void WaitQueue::wake_all() {
   arbiter_.step(arbiter_.costs.lock_release, writes(ObjectKind::wait_queue, 0, id_));
+  if (waiters_.empty()) return;
   std::deque<Task*> woken;
   woken.swap(waiters_);
   for (Task* task : woken) arbiter_.wake(*task, arbiter_.costs.wake);

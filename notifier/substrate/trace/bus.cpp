@@ -24,9 +24,9 @@ std::vector<const EventType*> all_event_types() {
 }
 
 void Bus::deliver(const EventType& type, const void* event) {
-  Stamp stamp = clock_ ? clock_() : Stamp{};
-  stamp.number = number_++;
-  const AnyEvent any{type, event, stamp};
+  AnyEvent any{type, event, {}};
+  if (clock_) clock_(any.stamp);
+  any.stamp.number = number_++;
   if (type.index < typed_.size())
     for (const Listener& listener : typed_[type.index]) listener(any);
   for (const Listener& listener : all_) listener(any);

@@ -33,13 +33,17 @@ struct AnyEvent {
 
 class Bus {
  public:
-  // Supplies time, task and core; set by the arbiter. `number` is filled in by the bus.
-  using Clock = std::function<Stamp()>;
-  void set_clock(Clock clock) { clock_ = std::move(clock); }
+  // Supplies time, task and core; set by the arbiter: a callable that returns a Stamp. `number` is filled in
+  // by the bus.
+  template <class Clock>
+  void set_clock(Clock clock) {
+    clock_ = [clock = std::move(clock)](Stamp& stamp) mutable { stamp = clock(); };
+  }
 
-  template <class E>
-  void listen(std::function<void(const E&, const Stamp&)> listener) {
-    slot(event_type<E>().index).push_back([listener = std::move(listener)](const AnyEvent& any) {
+  // `listener` is called as listener(const E&, const Stamp&).
+  template <class E, class Hear>
+  void listen(Hear listener) {
+    slot(event_type<E>().index).push_back([listener = std::move(listener)](const AnyEvent& any) mutable {
       listener(*static_cast<const E*>(any.event), any.stamp);
     });
   }
@@ -51,7 +55,7 @@ class Bus {
     return !all_.empty() || (index < typed_.size() && !typed_[index].empty());
   }
 
-  // Costs two loads when nobody listens.
+  // Costs a few loads when nobody listens.
   template <class E>
   void emit(const E& event) {
     if (!wanted<E>()) {
@@ -79,7 +83,7 @@ class Bus {
   }
   void deliver(const EventType& type, const void* event);
 
-  Clock clock_;
+  std::function<void(Stamp&)> clock_;
   std::uint64_t number_ = 0;
   std::vector<std::vector<Listener>> typed_;
   std::vector<Listener> all_;

@@ -67,25 +67,19 @@ template <class E>
 void describe_empty_event(FieldVisitor& visit) {
   E{}.describe(visit);
 }
+// Made before main(), so that `list tracepoints` knows it before any run and emit() meets no guard.
 template <class E>
 struct EventTypeOf {
-  static EventType& get() {
-    static EventType type = [] {
-      EventType fresh{E::kName, E::kAbout, &describe_event<E>, &describe_empty_event<E>, 0};
-      return fresh;
-    }();
-    static const unsigned index = type.index = register_event_type(&type);
-    (void)index;
-    return type;
-  }
-  static inline const EventType& registered = get();  // so that `list tracepoints` knows it before any run
+  static EventType type;
 };
+template <class E>
+EventType EventTypeOf<E>::type{E::kName, E::kAbout, &describe_event<E>, &describe_empty_event<E>,
+                               register_event_type(&EventTypeOf<E>::type)};
 }  // namespace detail
 
 template <class E>
 const EventType& event_type() {
-  (void)&detail::EventTypeOf<E>::registered;
-  return detail::EventTypeOf<E>::get();
+  return detail::EventTypeOf<E>::type;
 }
 
 // Every kind of event that is linked in, sorted by name.
