@@ -25,7 +25,7 @@ struct InvalidateStart {
     visit("mm", mm);
     visit("id", id);
     visit("pages", pages);
-    visit("event", invalidate_event_name(event));
+    visit("reason", invalidate_event_name(event));  // `event` is the tracepoint itself in event streams
     visit("blockable", blockable);
   }
 };

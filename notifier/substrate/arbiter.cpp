@@ -3,6 +3,7 @@
 #include "notifier/substrate/arbiter.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "notifier/substrate/sync/events.hpp"
 #include "notifier/substrate/sync/lock_validator.hpp"
@@ -103,6 +104,7 @@ RunEnd Arbiter::run(RunLimits limits) {
     sc_core::wait(director_event_);
   }
   current_ = nullptr;
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   return end_;
 }
 

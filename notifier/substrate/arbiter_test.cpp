@@ -361,6 +361,19 @@ TEST_CASE("stretched steps never shorten, and the seed decides") {
   CHECK(once(3) <= 20_us);
 }
 
+TEST_CASE("an exception of a task ends the run and reaches the director, and the machine can be reset") {
+  machine().reset();
+  const auto failing = [] {
+    machine().run({{"a", 0, [] {
+                      arbiter().step(1_us);
+                      throw std::runtime_error("out of luck");
+                    }},
+                   {"b", 1, [] { for (;;) arbiter().step(1_us); }}});
+  };
+  CHECK_THROWS_WITH(failing(), "out of luck");
+  CHECK(machine().run({{"a", 0, [] { arbiter().step(1_us); }}}) == RunEnd::quiet);
+}
+
 TEST_CASE("texts of times") {
   CHECK(to_text(0_ns) == "0ns");
   CHECK(to_text(1_ps) == "1ps");

@@ -34,7 +34,17 @@ void Task::thread() {
     sc_core::wait(resume_);
     arbiter_.acquire_core(*this);
     arbiter_.bus().emit(TaskStarted{name_});
-    body_();
+    try {
+      body_();
+    } catch (const sc_core::sc_unwind_exception&) {
+      throw;  // a reset
+    } catch (const std::exception&) {
+      // An exception may not leave a SystemC thread: it ends the run, and the director gets it. It may be a
+      // listener's that could not write: nobody hears of this run any more.
+      arbiter_.failure_ = std::current_exception();
+      arbiter_.bus().clear_listeners();
+      arbiter_.request_stop();
+    }
     arbiter_.finished(*this);
   }
 }

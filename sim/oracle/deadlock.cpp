@@ -14,7 +14,7 @@ class DeadlockRule final : public Rule {
     bus.listen<Deadlock>([this](const Deadlock& e, const Stamp& stamp) {
       reports_.violation(info_, {}, stamp, [&](Violation& violation, Story& story) {
         violation.summary = "nobody can go on although somebody has not finished";
-        violation.task = "nobody";
+        violation.task.clear();  // nobody does it
         story.say(e.story);
         story.tell_locks();
       });

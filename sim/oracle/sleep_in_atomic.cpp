@@ -11,15 +11,46 @@ class SleepInAtomic final : public Rule {
   using Rule::Rule;
 
   void listen(Bus& bus) override {
+    // What a task is inside of, so that the story tells how it came there.
+    bus.listen<CallbackBegin>([this](const CallbackBegin& e, const Stamp& stamp) {
+      inside(stamp.task).push_back({stamp, e.subscriber, callback_name(e.callback), e.mm});
+    });
+    bus.listen<CallbackEnd>([this](const CallbackEnd&, const Stamp& stamp) { leave(stamp.task); });
+    bus.listen<InterruptEntered>([this](const InterruptEntered& e, const Stamp& stamp) {
+      inside(stamp.task).push_back({stamp, e.interrupt, "interrupt", {}});
+    });
+    bus.listen<InterruptLeft>([this](const InterruptLeft&, const Stamp& stamp) { leave(stamp.task); });
     bus.listen<SleptInAtomic>([this](const SleptInAtomic& e, const Stamp& stamp) {
       const Names::Id what = ledger_.names().id_of(e.what);
       reports_.violation(info_, {stamp.task, what, 0}, stamp, [&](Violation& violation, Story& story) {
         violation.summary = fmt::format("{} may sleep, and was called where {}", e.what, e.why);
+        for (const Entered& entered : inside(stamp.task))
+          story.tell(moment_of(entered.stamp),
+                     entered.mm.empty() ? fmt::format("entered the interrupt {}", entered.name)
+                                        : fmt::format("entered {}'s {} for {}", entered.name, entered.kind, entered.mm));
         story.tell(moment_of(stamp), violation.summary);
         story.tell_locks();
       });
     });
   }
+
+  void reset() override { tasks_.clear(); }
+
+ private:
+  struct Entered {
+    Stamp stamp;
+    std::string_view name;
+    std::string_view kind;
+    std::string_view mm;  // empty: an interrupt
+  };
+  std::vector<Entered>& inside(unsigned task) {
+    if (tasks_.size() <= task) tasks_.resize(task + 1);
+    return tasks_[task];
+  }
+  void leave(unsigned task) {
+    if (!inside(task).empty()) inside(task).pop_back();
+  }
+  std::vector<std::vector<Entered>> tasks_;  // by task
 };
 
 }  // namespace

@@ -152,7 +152,7 @@ TEST_CASE("the event stream has exact numbers and says what it omits") {
   CHECK(lines.back() == R"({"end":20000000,"events":105})");
   CHECK(contains(out.text, R"({"t":9200000,"n":43,"task":"unmapper","core":1,"event":"invalidate_start",)"
                            R"("fields":{"mm":"app","id":1,"pages":["0x7f0000001000","0x7f0000003000"],)"
-                           R"("event":"UNMAP","blockable":true}})"));
+                           R"("reason":"UNMAP","blockable":true}})"));
   CHECK(contains(out.text, R"("task":"idle/0","core":0,"irq":true,"event":"device_fill")"));
   CHECK(contains(out.text, R"("old_pfn":null)"));
   CHECK(contains(out.text, R"("task":"gru0/0","event":"device_access")"));  // on no core
@@ -190,7 +190,7 @@ TEST_CASE("the text trace reads like one of ftrace") {
                            "# CPU# 002 stands for gru0/0, which runs on no core\n"));
   for (const std::string_view line :
        {"        unmapper-4       [001] ..... 0.000009200000: invalidate_start: mm=app id=1 "
-        "pages=[0x7f0000001000,0x7f0000003000) event=UNMAP blockable=1\n",
+        "pages=[0x7f0000001000,0x7f0000003000) reason=UNMAP blockable=1\n",
         "        unmapper-4       [001] ...1. 0.000011200000: lock_acquire: lock=page_table_lock(app) kind=spinlock "
         "shared=0\n",
         "        unmapper-4       [001] ..... 0.000011500000: tlb_shootdown: id=1",

@@ -16,6 +16,7 @@ constexpr std::string_view kVerdictFormat = "secmmu.verdict/1";
 constexpr std::string_view kSummaryFormat = "secmmu.summary/1";
 constexpr std::size_t kLineWidth = 110;
 constexpr std::size_t kMoreViolations = 4;  // shown with one line each, after the first
+constexpr std::size_t kStories = 3;  // rules whose first violation is told in full
 constexpr std::size_t kFindingsShown = 3;
 
 std::string dumped(const Json& document) { return document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n"; }
@@ -271,15 +272,26 @@ std::string report_text(const RunVerdict& verdict, bool colour) {
   for (const bool expected : {false, true})
     for (const Violation& violation : verdict.violations)
       if (is_expected(verdict, violation.rule) == expected) violations.push_back(&violation);
-  if (!violations.empty()) add_violation(report, verdict, *violations.front());
-  for (std::size_t number = 1; number < std::min(violations.size(), kMoreViolations + 1); ++number) {
-    const Violation& violation = *violations[number];
-    report.label(number == 1 ? "then also" : "");
+  // The first of a rule is told whole; what follows of the same rules is mostly the same again.
+  std::vector<std::string_view> told;
+  std::vector<const Violation*> others;
+  for (const Violation* violation : violations) {
+    if (told.size() < kStories && std::find(told.begin(), told.end(), violation->rule) == told.end()) {
+      told.push_back(violation->rule);
+      add_violation(report, verdict, *violation);
+    } else {
+      others.push_back(violation);
+    }
+  }
+  for (std::size_t number = 0; number < std::min(others.size(), kMoreViolations); ++number) {
+    const Violation& violation = *others[number];
+    if (number == 0) report.end();
+    report.label(number == 0 ? "then also" : "");
     report.wrapped(fmt::format("{} at {}: {}", violation.rule, to_text(violation.at), violation.summary),
                    Report::kAfterLabel);
   }
-  if (violations.size() > kMoreViolations + 1)
-    report.label("").add(fmt::format("and {} more", grouped(violations.size() - kMoreViolations - 1))).end();
+  if (others.size() > kMoreViolations)
+    report.label("").add(fmt::format("and {} more", grouped(others.size() - kMoreViolations))).end();
 
   if (!verdict.failed.empty()) {
     report.end().add("  ").add(counted(verdict.failed.size(), "expectation", "expectations") + " not met", Style::bad);
