@@ -11,8 +11,10 @@ SOUND = [
     ("notifier/substrate/a_test.cpp", 'TEST_CASE("a range is half open, always (so far)") {}\n'),
     ("notifier/a_test.cpp", 'TEST_CASE("a range is half open, always (so far)") {}\n'),  # another room: fine
     ("sim/a_test.cpp", 'TEST_CASE_FIXTURE(ns::Fixture,\n    "one") {}\nTEST_CASE("two") {}\n'),
+    ("models/a_platform_test.cpp", 'TEST_CASE("two") {}\n'),  # an executable of its own
 ]
 WRONG = [
+    ("sim/b_platform_test.cpp", 'TEST_CASE("two") {}\n', 1),  # as in models/a_platform_test.cpp
     ("sim/b_test.cpp", 'TEST_CASE("ONE") {}\n', 1),  # as in sim/a_test.cpp but for case
     ("sim/b_test.cpp", '\nTEST_CASE("range [a,b) is half open") {}\n', 2),
     ("sim/b_test.cpp", 'TEST_CASE("first; then second") {}\n', 1),

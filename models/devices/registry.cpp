@@ -20,8 +20,11 @@ Config configured(const ParameterRows& rows, const DeviceRequest& request) {
 }
 
 std::unique_ptr<Device> build_gru(const DeviceRequest& request, const DeviceSurroundings& around) {
-  auto device = std::make_unique<GruDevice>(request.name, around.arbiter, around.mms, around.processors,
-                                            configured<GruConfig>(gru_table(), request));
+  const auto config = configured<GruConfig>(gru_table(), request);
+  if (config.asids <= config.contexts)  // a load must find one that no other context has
+    throw std::runtime_error(request.name + ": " + std::to_string(config.asids) + " ASIDs are too few for " +
+                             std::to_string(config.contexts) + " contexts");
+  auto device = std::make_unique<GruDevice>(request.name, around.arbiter, around.mms, around.processors, config);
   device->hardware.port.socket.bind(around.memory.socket);
   return device;
 }

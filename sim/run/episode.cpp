@@ -204,16 +204,20 @@ EpisodeResult Episode::play(const std::string& kernel, std::uint64_t seed, const
   oracle.attach(arbiter.bus(), run, judge);
   OrderWatch order(expect.order, run);
   order.attach(arbiter.bus());
+  if (options.listen) options.listen(arbiter.bus());
 
   arbiter.begin_setup();
   arbiter.start(platform_.task("setup"), [this, &world] { set_up(world); });
-  arbiter.run({});
-  arbiter.end_setup();
-
-  for (const ProcessSpec& spec : scenario_.processes)
-    if (spec.forked_from.empty()) start_actors(world, spec.name);
-  start_actors(world, "");
-  const RunEnd end = arbiter.run({scenario_.limit, UINT64_MAX});
+  RunEnd end = arbiter.run({kForever, options.steps});
+  std::uint64_t left = options.steps;
+  if (end != RunEnd::limit) {
+    if (left != UINT64_MAX) left -= arbiter.steps();
+    arbiter.end_setup();
+    for (const ProcessSpec& spec : scenario_.processes)
+      if (spec.forked_from.empty()) start_actors(world, spec.name);
+    start_actors(world, "");
+    end = arbiter.run({scenario_.limit, left});
+  }
 
   EpisodeResult result;
   RunVerdict& verdict = result.verdict;
@@ -252,7 +256,8 @@ EpisodeResult Episode::play(const std::string& kernel, std::uint64_t seed, const
   verdict.outcome = verdict.failed.empty() ? Outcome::passed : Outcome::failed;
   if (end == RunEnd::limit && (verdict.violations.empty() || verdict.failed.empty())) {
     verdict.outcome = Outcome::inconclusive;
-    verdict.limit = "modelled time: " + to_text(scenario_.limit);
+    verdict.limit = left != UINT64_MAX && arbiter.steps() >= left ? fmt::format("steps: {}", options.steps)
+                                                                 : "modelled time: " + to_text(scenario_.limit);
   }
   files.finish(verdict, counters, resolved_yaml(scenario_, kernel, seed));
   arbiter.bus().clear_listeners();

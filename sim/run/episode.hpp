@@ -1,6 +1,9 @@
 // One run of a scenario: one kernel, one seed, on a platform that is reset for it.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +22,8 @@ struct EpisodeOptions {
   std::string directory;  // where the outputs go; empty: none
   SinkOptions sinks;
   bool progress = false;
+  std::uint64_t steps = UINT64_MAX;  // scheduling points until the run is cut, those before time 0 included
+  std::function<void(Bus&)> listen;  // one more listener, after the sinks
 };
 
 struct EpisodeResult {

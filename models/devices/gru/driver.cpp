@@ -144,6 +144,7 @@ void GruDevice::close_mapping(Gms& gms) {
     }
     if (context.fault.state != GruHardware::Fault::idle) {
       context.fault.state = GruHardware::Fault::exception;
+      context.fault.purged = true;  // an interrupt may be about to drop in: it knows no lock of ours
       thread->wake_engine();
     }
     hardware.set_state(thread->number, "halted");
@@ -390,6 +391,7 @@ void GruDevice::interrupt() {
 
 void GruDevice::hand_to_user(Thread& thread) {
   GruHardware::FaultHandle& handle = thread.hardware().fault;
+  if (handle.state != GruHardware::Fault::interrupt) return;  // ended meanwhile: its mapping was closed
   handle.read = false;
   handle.state = GruHardware::Fault::user;
   hardware.set_state(thread.number, "call_os");
@@ -424,10 +426,10 @@ void GruDevice::user_call(Thread& thread) {
 // later purges.
 GruDevice::DropIn GruDevice::try_drop_in(Thread& thread, bool atomic) {
   GruHardware::FaultHandle& handle = thread.hardware().fault;
-  Gms& gms = *thread.gms;
-  Mm& mm = gms.mm;
   if (!atomic) arbiter_.step(config_.fault_handle_read, reads(ObjectKind::device_state, hardware.object(), thread.number));
   if (handle.state == GruHardware::Fault::idle || handle.state == GruHardware::Fault::exception) return DropIn::done;
+  Gms& gms = *thread.gms;
+  Mm& mm = gms.mm;
   handle.read = true;
   handle.purged = false;
   const Vpn page = handle.page;

@@ -39,7 +39,13 @@ GruHardware::GruHardware(const sc_core::sc_module_name& name, Arbiter& arbiter, 
       label_(basename()),
       object_(static_cast<std::uint32_t>(arbiter.new_object_id())),
       tlb_(TlbConfig{config.tlb_entries, config.tlb_ways}),
-      contexts_(config.contexts) {}
+      contexts_(config.contexts) {
+  // The pointers in the entries die; so do the entries, and the next access misses.
+  port.on_revoked([this] {
+    for (TlbEntry& entry : tlb_.entries())
+      if (entry.valid()) drop(entry, "revoked");
+  });
+}
 
 GruOwner GruHardware::owner_of(std::uint32_t asid) const {
   const auto it = owners_.find(asid);
@@ -67,8 +73,13 @@ void GruHardware::drop(TlbEntry& entry, std::string_view why) {
 
 void GruHardware::drop_in(Context& context, Pfn frame, bool writable) {
   FaultHandle& fault = context.fault;
+  const std::uint64_t id = fault.id;
   arbiter_.step(config_.drop_in, writes(ObjectKind::device_entry, object_, fault.page.value));
   ++drop_ins;
+  if (fault.id != id) {  // the instruction was ended meanwhile, and another one has missed
+    ++drop_ins_defeated;
+    return;
+  }
   const bool defeated = fault.purged && purge_defeats_drop_in;
   std::uint8_t* bytes = port.grant(frame);
   if (defeated) {

@@ -65,6 +65,7 @@ struct ProbeDevice::Subscription final : ListSubscription {
       case Callback::release:
         released = true;
         context.zap();
+        queue.wake_all();
         probe.arbiter_.bus().emit(DeviceDetached{probe.name_, mm.name(), mm.id()});
         break;
       default:
@@ -192,13 +193,18 @@ Errno ProbeDevice::access(unsigned, Mm& mm, VirtAddr address, unsigned bytes, bo
 }
 
 Errno ProbeDevice::fill(Subscription* subscription, Mm& mm, Vpn page, bool write, std::uint64_t id) {
-  if (subscription != nullptr && subscription->released) return Errno::esrch;
-  const bool checks = config_.range_check && scripts_.empty() && subscription != nullptr;
+  const bool well_behaved = scripts_.empty();  // scripts make it a driver that knows no better
+  const auto gone = [subscription] {
+    return subscription == nullptr || subscription->released || !subscription->registered;
+  };
+  if (well_behaved ? gone() : subscription != nullptr && subscription->released) return Errno::esrch;
   arbiter_.step(config_.fill, writes(ObjectKind::device_entry, object_, page.value));
-  if (checks && subscription->open != 0) {
+  if (well_behaved && gone()) return Errno::esrch;
+  if (config_.range_check && well_behaved && subscription->open != 0) {
     ++retries_;
     arbiter_.bus().emit(DeviceFaultRetry{name_, mm.name(), mm.id(), id, page, "range open"});
-    subscription->queue.wait_until([subscription] { return subscription->open == 0; },
+    // Who leaves inside a range is not told of its end.
+    subscription->queue.wait_until([subscription, &gone] { return subscription->open == 0 || gone(); },
                                    fmt::format("{}'s open ranges of {} to end", name_, mm.name()));
     return Errno::ok;
   }
