@@ -8,21 +8,23 @@
 namespace secmmu {
 namespace {
 
+__extension__ using Wide = unsigned __int128;  // for products of two 64-bit numbers
+
 // 2^32 / rank^(skew/100), in integers: the power is taken by repeated square roots of the rank in fixed
 // point, so that every machine computes the same weights.
 std::uint64_t zipf_weight(std::uint64_t rank, std::uint64_t skew_percent) {
   // log2(rank) in units of 2^-32, bit by bit.
   std::uint64_t integer = 63 - static_cast<std::uint64_t>(__builtin_clzll(rank));
-  unsigned __int128 mantissa = (static_cast<unsigned __int128>(rank) << 62) >> integer;  // in [2^62, 2^63)
+  Wide mantissa = (static_cast<Wide>(rank) << 62) >> integer;  // in [2^62, 2^63)
   std::uint64_t log = integer << 32;
   for (int bit = 31; bit >= 0; --bit) {
     mantissa = (mantissa * mantissa) >> 62;
-    if (mantissa >= (static_cast<unsigned __int128>(1) << 63)) {
+    if (mantissa >= (static_cast<Wide>(1) << 63)) {
       mantissa >>= 1;
       log |= 1ULL << bit;
     }
   }
-  const auto exponent = static_cast<std::uint64_t>((static_cast<unsigned __int128>(log) * skew_percent) / 100);
+  const auto exponent = static_cast<std::uint64_t>((static_cast<Wide>(log) * skew_percent) / 100);
   const std::uint64_t whole = exponent >> 32;
   if (whole >= 40) return 1;
   // 2^-fraction between 1 and 1/2, as a straight line: close enough, and exact everywhere.
