@@ -32,6 +32,10 @@ const ParameterTable<NotifierBehaviour>& notifier_behaviour_table() {
           .choice("synchronize", &B::synchronize, {"absent", "callbacks", "sections"},
                   "What mmu_notifier_synchronize waits for: it does not exist, for all delayed frees queued so far, or "
                   "only for open read sections.")
+          .flag("unregister_no_release", &B::unregister_no_release,
+                "A way to leave exists that neither calls release nor waits.")
+          .flag("call_after_grace", &B::call_after_grace,
+                "A driver may queue work of its own for after a grace period of the notifiers' sections.")
           .flag("change_pte", &B::change_pte, "The change_pte callback exists.")
           .flag("change_pte_fallback", &B::change_pte_fallback,
                 "A subscriber without change_pte gets invalidate_page instead.")
@@ -48,8 +52,23 @@ const ParameterTable<NotifierBehaviour>& notifier_behaviour_table() {
           .flag("blocking_checks", &B::blocking_checks,
                 "A blockable range is announced only where sleeping is allowed, and inside the callbacks of a "
                 "non-blockable one sleeping is forbidden; otherwise nobody looks.")
+          .flag("blockable_flag", &B::blockable_flag,
+                "A subscriber may say once for all that none of its callbacks blocks; who must not wait asks for those "
+                "that do not say so, and keeps away from their address spaces.")
+          .flag("invalidate_range", &B::invalidate_range,
+                "The invalidate_range callback exists, for devices that walk the CPUs' page tables: after a TLB flush, "
+                "before the pages go, and again with every end.")
+          .flag("only_end", &B::only_end,
+                "An end that does not call invalidate_range exists, for operations that have called it themselves.")
           .flag("secondary_tlbs", &B::secondary_tlbs,
-                "The arch_invalidate_secondary_tlbs callback exists, for subscribers that have neither start nor end.");
+                "The arch_invalidate_secondary_tlbs callback exists, for subscribers that have neither start nor end.")
+          .flag("intervals", &B::intervals, "Interval subscriptions exist.")
+          .choice("interval_insert_asks", &B::interval_insert_asks, {"count", "users"},
+                  "What an insertion demands of the mm: that its structure is held, or that it has users, and so that "
+                  "its end, which would tell the subscription, is still to come.")
+          .choice("interval_remove_looks", &B::interval_remove_looks, {"unlocked", "locked"},
+                  "How a removal that waits for open ranges sees that they are over: by a look at the sequence, or "
+                  "under the lock, when what was put off has been done too.");
   return table;
 }
 

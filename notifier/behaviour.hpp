@@ -20,6 +20,8 @@ struct NotifierBehaviour {
   bool skips_empty_list = true;                       // start, end and release look before they enter a section
   bool get_put = true;                                // get, put and free_notifier exist
   std::string synchronize = "sections";               // absent | callbacks | sections
+  bool unregister_no_release = false;                 // exists
+  bool call_after_grace = false;                      // drivers may queue work of their own (mmu_notifier_call_srcu)
 
   // --- callbacks ---
   bool change_pte = false;              // exists
@@ -31,7 +33,15 @@ struct NotifierBehaviour {
   bool start_may_fail = true;           // start has an answer; ranges are blockable or not
   bool failed_start_rolls_back = true;  // those who were told of a start that failed get its end
   bool blocking_checks = true;          // who announces must be able to sleep; non-blockable callbacks must not
+  bool blockable_flag = false;          // a subscriber says once for all whether it may block
+  bool invalidate_range = false;        // exists; end calls it too
+  bool only_end = false;                // an end that does not call invalidate_range exists
   bool secondary_tlbs = true;           // arch_invalidate_secondary_tlbs exists
+
+  // --- interval subscriptions ---
+  bool intervals = true;                        // exist
+  std::string interval_insert_asks = "users";   // count | users: what must not be 0
+  std::string interval_remove_looks = "locked";  // unlocked | locked: how it sees that its range is over
 };
 const ParameterTable<NotifierBehaviour>& notifier_behaviour_table();
 const std::vector<Change>& notifier_changes();

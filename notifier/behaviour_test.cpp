@@ -49,6 +49,14 @@ TEST_CASE("each kernel's behaviour falls out of the table of changes") {
       {"start_may_fail", {"no", "no", "no", "no", "no", "no", "no", "no", "no", "yes", "yes"}},
       {"failed_start_rolls_back", {"no", "no", "no", "no", "no", "no", "no", "no", "no", "yes", "yes"}},
       {"blocking_checks", {"no", "no", "no", "no", "no", "no", "no", "no", "no", "yes", "yes"}},
+      {"unregister_no_release", {"no", "no", "no", "no", "no", "no", "no", "yes", "yes", "no", "no"}},
+      {"call_after_grace", {"no", "no", "no", "no", "no", "no", "no", "yes", "yes", "no", "no"}},
+      {"blockable_flag", {"no", "no", "no", "no", "no", "no", "no", "no", "yes", "no", "no"}},
+      {"invalidate_range", {"no", "no", "no", "no", "no", "no", "no", "yes", "yes", "yes", "no"}},
+      {"only_end", {"no", "no", "no", "no", "no", "no", "no", "no", "yes", "yes", "no"}},
+      {"intervals", {"no", "no", "no", "no", "no", "no", "no", "no", "no", "yes", "yes"}},
+      {"interval_insert_asks", {"count", "count", "count", "count", "count", "count", "count", "count", "count", "users", "users"}},
+      {"interval_remove_looks", {"unlocked", "unlocked", "unlocked", "unlocked", "unlocked", "unlocked", "unlocked", "unlocked", "unlocked", "locked", "locked"}},
       {"secondary_tlbs", {"no", "no", "no", "no", "no", "no", "no", "no", "no", "no", "yes"}},
   };
   const auto& rows = notifier_behaviour_table().rows;

@@ -180,6 +180,102 @@ struct SubscriptionFreed {
     visit("subscriber", subscriber);
   }
 };
+struct IntervalInserted {
+  static constexpr std::string_view kName = "interval_insert";
+  static constexpr std::string_view kAbout = "An interval subscription was inserted into an mm.";
+  std::string_view mm;
+  std::uint32_t mm_id;
+  std::string_view subscriber;
+  std::uint64_t serial;
+  VirtAddr first;
+  VirtAddr last;
+  bool deferred;  // the tree is being walked: the insertion waits for the end of the ranges
+  template <class V>
+  void describe(V& visit) const {
+    visit("mm", mm);
+    visit("subscriber", subscriber);
+    visit("first", first);
+    visit("last", last);
+    visit("deferred", deferred);
+  }
+};
+// From here on nobody calls it and its memory may go.
+struct IntervalRemoved {
+  static constexpr std::string_view kName = "interval_remove";
+  static constexpr std::string_view kAbout = "The removal of an interval subscription returned: its memory may go.";
+  std::string_view mm;
+  std::uint32_t mm_id;
+  std::string_view subscriber;
+  std::uint64_t serial;
+  template <class V>
+  void describe(V& visit) const {
+    visit("mm", mm);
+    visit("subscriber", subscriber);
+  }
+};
+// Linux's tree is walked, changed or searched through the memory of its subscriptions.
+struct IntervalTouched {
+  static constexpr std::string_view kName = "interval_touch";
+  static constexpr std::string_view kAbout = "The core changed the tree through the memory of a removed subscription.";
+  std::string_view mm;
+  std::uint32_t mm_id;
+  std::string_view subscriber;
+  std::uint64_t serial;
+  template <class V>
+  void describe(V& visit) const {
+    visit("mm", mm);
+    visit("subscriber", subscriber);
+  }
+};
+struct IntervalReadBegin {
+  static constexpr std::string_view kName = "interval_read_begin";
+  static constexpr std::string_view kAbout = "A driver began to look at page tables: it may fill if nothing comes between.";
+  std::string_view mm;
+  std::uint32_t mm_id;
+  std::string_view subscriber;
+  std::uint64_t serial;
+  std::uint64_t sequence;
+  bool waited;
+  template <class V>
+  void describe(V& visit) const {
+    visit("mm", mm);
+    visit("subscriber", subscriber);
+    visit("sequence", sequence);
+    visit("waited", waited);
+  }
+};
+struct IntervalReadRetry {
+  static constexpr std::string_view kName = "interval_read_retry";
+  static constexpr std::string_view kAbout = "A driver asked whether an invalidation came between; if so it begins again.";
+  std::string_view mm;
+  std::uint32_t mm_id;
+  std::string_view subscriber;
+  std::uint64_t serial;
+  std::uint64_t sequence;
+  bool again;
+  template <class V>
+  void describe(V& visit) const {
+    visit("mm", mm);
+    visit("subscriber", subscriber);
+    visit("sequence", sequence);
+    visit("again", again);
+  }
+};
+struct SequenceChanged {
+  static constexpr std::string_view kName = "interval_sequence";
+  static constexpr std::string_view kAbout =
+      "The sequence of an mm's interval subscriptions, or its count of open ranges, changed.";
+  std::string_view mm;
+  std::uint32_t mm_id;
+  std::uint64_t sequence;  // odd: some of them are being invalidated
+  std::uint64_t active;    // open ranges of the mm
+  template <class V>
+  void describe(V& visit) const {
+    visit("mm", mm);
+    visit("sequence", sequence);
+    visit("active", active);
+  }
+};
 // Where the kernel would WARN or BUG: somebody broke a rule of the interface.
 struct NotifierWarning {
   static constexpr std::string_view kName = "notifier_warning";

@@ -77,9 +77,11 @@ void NotifierCore::put(ListSubscription& subscription) {
   after_grace_period([this, &subscription, mm] {
     const std::string name = subscription.name();  // the object may be gone when free_notifier returns
     const std::uint64_t serial = subscription.serial_;
+    const CallbackEnd end = enter(subscription, *mm, Callback::free_notifier, kWholeSpace, 0);
     subscription.mm_ = nullptr;
     subscription.key_ = nullptr;
     subscription.free_notifier();
+    leave({end.mm, end.mm_id, name, serial, end.callback, end.pages, 0, Errno::ok, false});
     arbiter_.bus().emit(SubscriptionFreed{mm->name(), mm->id(), name, serial});
     mm->drop_count();
   });

@@ -175,8 +175,8 @@ TEST_CASE("get and put exist from v5.4 on and want mmap_lock") {
     const auto make = [&a]() -> ListSubscription* { return &a; };
     CHECK(world.alone([&] {
       ListSubscription* got = nullptr;
-      CHECK_THROWS_WITH_AS(world.core.get_locked(&a, world.mm, make, got), row.get, std::logic_error);
-      CHECK_THROWS_WITH_AS(world.core.put(a), row.put, std::logic_error);
+      CHECK_THROWS_WITH_AS(world.core.get_locked(&a, world.mm, make, got), row.get, AbsentInKernel);
+      CHECK_THROWS_WITH_AS(world.core.put(a), row.put, AbsentInKernel);
     }));
   }
 }

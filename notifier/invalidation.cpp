@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "notifier/events.hpp"
+#include "notifier/intervals/intervals.hpp"
 #include "notifier/notifier_core.hpp"
 
 namespace secmmu {
@@ -33,7 +34,11 @@ Errno NotifierCore::invalidate_range_start(InvalidateRange& range) {
   range.id = next_range_++;
   arbiter_.bus().emit(InvalidateStart{mm.name(), mm.id(), range.id, range.pages, range.event, range.blockable});
 
-  Errno answer = anybody_to_tell(mm, true) ? tell_start(range) : Errno::ok;
+  // Intervals first: a driver that has both relies on its sequence having moved when its start runs. One that
+  // refuses has the intervals' half undone; a refusal from the list leaves that half open (so to this day).
+  Errno answer = Errno::ok;
+  if (has_notifiers(mm) && mm.subscriptions->intervals != nullptr && !tell_intervals(range)) answer = Errno::eagain;
+  if (answer == Errno::ok && anybody_to_tell(mm, true)) answer = tell_start(range);
   if (range.blockable) answer = Errno::ok;  // who may block does not look at the answer
 
   arbiter_.bus().emit(InvalidateStarted{mm.name(), mm.id(), range.id, answer});
@@ -83,15 +88,31 @@ void NotifierCore::judge_refusal(const ListSubscription& subscription, const Inv
     warn(*range.mm, &subscription, "refused a start although it has an end callback, which it now gets too");
 }
 
-void NotifierCore::invalidate_range_end(InvalidateRange& range) {
+void NotifierCore::invalidate_range_end(InvalidateRange& range) { end_of_range(range, false); }
+
+void NotifierCore::invalidate_range_only_end(InvalidateRange& range) {
+  require(behaviour_.only_end, "mmu_notifier_invalidate_range_only_end");
+  end_of_range(range, true);
+}
+
+// Rule: a subscriber with invalidate_range gets it before its end, so that a driver that only has the former
+// needs no end.
+void NotifierCore::end_of_range(InvalidateRange& range, bool only_end) {
   if (range.blockable && behaviour_.blocking_checks) arbiter_.might_sleep("invalidate_range_end");
   AddressSpace& mm = *range.mm;
   arbiter_.bus().emit(InvalidateEnd{mm.name(), mm.id(), range.id, range.pages});
+  if (has_notifiers(mm) && mm.subscriptions->intervals != nullptr) end_intervals(mm);
   if (anybody_to_tell(mm, true)) {
     const std::uint64_t section = read_lock();
     NonBlockable guard(arbiter_, !range.blockable && behaviour_.blocking_checks);
     for (ListSubscription* entry = first(mm); entry != nullptr; entry = next(mm, *entry)) {
-      if (!entry->callbacks().has(Callback::end)) continue;
+      const CallbackSet has = entry->callbacks();
+      if (behaviour_.invalidate_range && !only_end && has.has(Callback::invalidate_range)) {
+        const CallbackEnd end = enter(*entry, mm, Callback::invalidate_range, range.pages, range.id);
+        entry->invalidate_range(mm, range.pages);
+        leave(end);
+      }
+      if (!has.has(Callback::end)) continue;
       const CallbackEnd end = enter(*entry, mm, Callback::end, range.pages, range.id);
       guard.enter();
       entry->invalidate_range_end(range);
@@ -101,6 +122,34 @@ void NotifierCore::invalidate_range_end(InvalidateRange& range) {
     read_unlock(section);
   }
   arbiter_.bus().emit(InvalidateEnded{mm.name(), mm.id(), range.id});
+}
+
+void NotifierCore::invalidate_range(AddressSpace& mm, PageRange pages) {
+  require(behaviour_.invalidate_range, "the callback invalidate_range");
+  if (!anybody_to_tell(mm, false)) return;
+  const std::uint64_t section = read_lock();
+  for (ListSubscription* entry = first(mm); entry != nullptr; entry = next(mm, *entry)) {
+    if (!entry->callbacks().has(Callback::invalidate_range)) continue;
+    const CallbackEnd end = enter(*entry, mm, Callback::invalidate_range, pages, 0);
+    entry->invalidate_range(mm, pages);
+    leave(end);
+  }
+  read_unlock(section);
+}
+
+// Rule: a subscriber that hears of no invalidation cannot block one.
+bool NotifierCore::has_blockable_notifiers(AddressSpace& mm) {
+  require(behaviour_.blockable_flag, "mm_has_blockable_invalidate_notifiers");
+  if (!anybody_to_tell(mm, false)) return false;
+  bool answer = false;
+  const std::uint64_t section = read_lock();
+  for (ListSubscription* entry = first(mm); entry != nullptr && !answer; entry = next(mm, *entry)) {
+    const CallbackSet has = entry->callbacks();
+    const bool hears = has.has(Callback::invalidate_range) || has.has(Callback::start) || has.has(Callback::end);
+    answer = hears && !entry->never_blocks();
+  }
+  read_unlock(section);
+  return answer;
 }
 
 void NotifierCore::invalidate_page(AddressSpace& mm, Vpn page) {

@@ -6,6 +6,7 @@
 
 #include <compare>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,12 @@ struct KernelVersion {
 // One spelling per version: "v", two or three numbers without leading zeros, no third number 0. Nothing else.
 std::optional<KernelVersion> parse_kernel_version(std::string_view text);
 std::string to_text(KernelVersion version);
+
+// Thrown by an operation that the kernel at hand does not have. A scenario may say that it expects this.
+class AbsentInKernel : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 struct Change {
   std::string_view commit;     // abbreviated upstream id; empty for how the first version was

@@ -20,8 +20,14 @@ std::string_view callback_name(Callback callback) {
       return "invalidate_range_start";
     case Callback::end:
       return "invalidate_range_end";
+    case Callback::invalidate_range:
+      return "invalidate_range";
     case Callback::secondary_tlbs:
       return "arch_invalidate_secondary_tlbs";
+    case Callback::interval_invalidate:
+      return "invalidate";
+    case Callback::free_notifier:
+      return "free_notifier";
   }
   return "?";
 }

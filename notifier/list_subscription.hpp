@@ -10,6 +10,7 @@
 //                                                               a subscriber without it gets invalidate_page
 //   invalidate_page                 up to v4.12  from v3.7      one PTE was cleared, its frame is still held
 //   invalidate_range_start, _end    all          from v3.7 *    before the first PTE changes, after the last
+//   invalidate_range                v3.19-6.5    no            after a TLB flush, before the pages go; and at end
 //   arch_invalidate_secondary_tlbs  v6.6 on      no             with each flush of the CPUs' TLBs
 //   * never in a range that is not blockable: then start answers EAGAIN instead of waiting.
 #pragma once
@@ -35,7 +36,10 @@ enum class Callback {
   invalidate_page,
   start,
   end,
+  invalidate_range,
   secondary_tlbs,
+  interval_invalidate,  // of an interval subscription
+  free_notifier,        // its own end, after the last put and a grace period
 };
 std::string_view callback_name(Callback callback);
 
@@ -75,7 +79,10 @@ class ListSubscription {
   // not blockable; a subscriber that has an end callback must never refuse.
   virtual Errno invalidate_range_start(const InvalidateRange&) { return Errno::ok; }
   virtual void invalidate_range_end(const InvalidateRange&) {}
+  virtual void invalidate_range(AddressSpace&, PageRange) {}
   virtual void arch_invalidate_secondary_tlbs(AddressSpace&, PageRange) {}
+  // v4.16 to v4.18: the driver promises that neither start, end nor invalidate_range ever blocks.
+  virtual bool never_blocks() const { return false; }
   // v5.4 on, for get and put: the last user is gone and a grace period has passed; the driver frees it.
   virtual void free_notifier() {}
 

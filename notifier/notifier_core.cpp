@@ -60,6 +60,11 @@ void NotifierCore::after_grace_period(std::function<void()> callback) {
     rcu_.call(std::move(callback));
 }
 
+void NotifierCore::call_after_grace_period(std::function<void()> callback) {
+  require(behaviour_.call_after_grace, "mmu_notifier_call_srcu");
+  after_grace_period(std::move(callback));
+}
+
 void NotifierCore::synchronize() {
   require(behaviour_.synchronize != "absent", "mmu_notifier_synchronize");
   if (behaviour_.synchronize == "sections")
@@ -134,7 +139,7 @@ void NotifierCore::warn(const AddressSpace& mm, const ListSubscription* subscrip
 }
 
 void NotifierCore::require(bool exists, std::string_view what) const {
-  if (!exists) throw std::logic_error(fmt::format("{} does not exist in this kernel", what));
+  if (!exists) throw AbsentInKernel(fmt::format("{} does not exist in this kernel", what));
 }
 
 }  // namespace secmmu

@@ -10,6 +10,7 @@
 
 #include "notifier/address_space.hpp"
 #include "notifier/behaviour.hpp"
+#include "notifier/intervals/interval_subscription.hpp"
 #include "notifier/list_subscription.hpp"
 #include "notifier/subscriptions.hpp"
 #include "notifier/substrate/parameter.hpp"
@@ -58,6 +59,12 @@ class NotifierCore {
   // never from one of its own callbacks (it would wait for the section that it runs in). Not for those
   // that came by get.
   void unregister(ListSubscription& subscription, AddressSpace& mm);
+  // v3.17 to v5.3. Unlinks and drops mm_count; no release, and no wait: callbacks may still run when it
+  // returns, so the memory goes through call_after_grace_period(). May be called from a release callback.
+  void unregister_no_release(ListSubscription& subscription, AddressSpace& mm);
+  // v3.17 to v5.3, mmu_notifier_call_srcu: `callback` runs in a kernel thread once all sections that are open
+  // now are closed. Never sleeps.
+  void call_after_grace_period(std::function<void()> callback);
   // v5.4 on. The subscription that `make` returns (nullptr: ENOMEM) is found again by its key, one per key
   // and mm, and its users are counted. mmap_lock held for write; may sleep. EOVERFLOW: too many users; and
   // all errors of register. `result` is set only when the answer is ok.
@@ -66,6 +73,24 @@ class NotifierCore {
   // Gives one get back. The last one unlinks, and after a grace period free_notifier is called and mm_count
   // dropped. Never calls release, never sleeps; may be called from a release callback.
   void put(ListSubscription& subscription);
+  // --- the driver's half, interval subscriptions (v5.5 on) ---
+  // Covers the bytes [first, first + length). Takes mmap_lock for write if the mm has no subscriptions yet;
+  // may sleep. EOVERFLOW: no bytes, or beyond the end of the address space. EINVAL: the mm has no users.
+  // ENOMEM and EINTR as in a registration. While a range is open the insertion may be put off to its end.
+  Errno interval_insert(IntervalSubscription& subscription, AddressSpace& mm, VirtAddr first, std::uint64_t length);
+  // The same with mmap_lock held for write.
+  Errno interval_insert_locked(IntervalSubscription& subscription, AddressSpace& mm, VirtAddr first,
+                               std::uint64_t length);
+  // When it returns nobody calls the subscription any more. Waits while the tree is being walked, so never
+  // from a callback, nor with a lock that a callback needs. Gives mm_count back.
+  void interval_remove(IntervalSubscription& subscription);
+  // Waits until no invalidation of these bytes is under way (or, while one is, of any of the mm). May sleep.
+  std::uint64_t read_begin(IntervalSubscription& subscription);
+  // True: an invalidation came since read_begin, begin again. With the driver's lock held.
+  bool read_retry(const IntervalSubscription& subscription, std::uint64_t sequence);
+  // In invalidate(), with the driver's lock held: makes every earlier reader begin again.
+  void set_sequence(IntervalSubscription& subscription, std::uint64_t sequence);
+
   // mmu_notifier_synchronize, v3.17 on. Up to v5.3 it waits until every delayed free has run; since then
   // only for the sections that are open, although its description still promises the former. May sleep.
   void synchronize();
@@ -73,8 +98,7 @@ class NotifierCore {
   void note_freed(const ListSubscription& subscription);
 
   // --- the mm's half ---
-  // Asking for a callback that the kernel does not have, or announcing a non-blockable range where there
-  // is none, is a mistake of the model: std::logic_error.
+  // Asking for something that the kernel at hand does not have throws AbsentInKernel, on both halves.
   //
   // Stays true after the last unregister. The functions below look themselves; start and end leave their
   // events even when nobody listens.
@@ -83,7 +107,13 @@ class NotifierCore {
   // if the range is blockable. Only a non-blockable start (v4.19 on) may fail, with EAGAIN: then the caller
   // changes nothing and calls no end. Sets range.id.
   Errno invalidate_range_start(InvalidateRange& range);
+  // Calls invalidate_range too, where the kernel has that callback.
   void invalidate_range_end(InvalidateRange& range);
+  // v4.15 to v6.5: for who has called invalidate_range itself.
+  void invalidate_range_only_end(InvalidateRange& range);
+  void invalidate_range(AddressSpace& mm, PageRange pages);  // v3.19 to v6.5; never sleeps
+  // v4.16 to v4.18: somebody may block in start or end, so who must not wait keeps away from this mm.
+  bool has_blockable_notifiers(AddressSpace& mm);
   void invalidate_page(AddressSpace& mm, Vpn page);  // up to v4.12: the PTE is cleared, the frame still held
   void change_pte(AddressSpace& mm, Vpn page, Pfn frame, bool writable);  // v2.6.32 to v6.9
   // Ageing; under the page-table lock, so never sleeps. True: somebody used it. Up to v3.17 only the first
@@ -122,11 +152,20 @@ class NotifierCore {
   void leave(const CallbackEnd& end);
 
   Errno allocate(const AddressSpace& mm, std::unique_ptr<Subscriptions>& fresh);
-  Errno add(ListSubscription& subscription, AddressSpace& mm, std::unique_ptr<Subscriptions> spare);
+  bool acceptable(const ListSubscription& subscription, const AddressSpace& mm);
+  Errno add(ListSubscription* subscription, AddressSpace& mm, std::unique_ptr<Subscriptions> spare);
   ListSubscription* find(const void* key, AddressSpace& mm, Errno& answer);
   void call_release(ListSubscription& subscription, AddressSpace& mm);
   void release_then_unlink(AddressSpace& mm);
   void unlink_then_release(AddressSpace& mm);
+  Errno insert(IntervalSubscription& subscription, AddressSpace& mm, VirtAddr first, VirtAddr last);
+  bool call_invalidate(IntervalSubscription& subscription, const InvalidateRange& range, std::uint64_t sequence);
+  bool tell_intervals(const InvalidateRange& range);
+  void release_intervals(AddressSpace& mm);
+  void do_deferred(AddressSpace& mm);
+  void note_sequence(AddressSpace& mm);
+  void end_intervals(AddressSpace& mm);
+  void end_of_range(InvalidateRange& range, bool only_end);
   Errno tell_start(const InvalidateRange& range);
   void judge_refusal(const ListSubscription& subscription, const InvalidateRange& range, Errno answer);
   void warn(const AddressSpace& mm, const ListSubscription* subscription, std::string what);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "notifier/events.hpp"
+#include "notifier/intervals/intervals.hpp"
 #include "notifier/notifier_core.hpp"
 
 namespace secmmu {
@@ -24,7 +25,7 @@ Errno NotifierCore::register_subscription(ListSubscription& subscription, Addres
     if (answer != Errno::ok) return answer;
   }
   mm.mmap_lock().lock_write();
-  const Errno answer = add(subscription, mm, std::move(spare));
+  const Errno answer = add(&subscription, mm, std::move(spare));
   mm.mmap_lock().unlock_write();
   return answer;
 }
@@ -35,29 +36,36 @@ Errno NotifierCore::register_locked(ListSubscription& subscription, AddressSpace
     const Errno answer = allocate(mm, spare);
     if (answer != Errno::ok) return answer;
   }
-  return add(subscription, mm, std::move(spare));
+  return add(&subscription, mm, std::move(spare));
 }
 
-// Rule: all locks under which somebody could be between a start and its end are held while the list grows,
-// so a new subscriber never sees the end of a start that it was not told of. mm_users > 0, so the end of
-// the mm cannot run at the same time. What is left in `spare` goes back unused.
-Errno NotifierCore::add(ListSubscription& subscription, AddressSpace& mm, std::unique_ptr<Subscriptions> spare) {
-  if (!mm.mmap_lock().held_for_write())
-    throw std::logic_error(fmt::format("registration on {} without its mmap_lock held for write", mm.name()));
-  if (mm.users().value() <= 0) {
-    warn(mm, &subscription, "registered on an mm that has no users");
-    return Errno::einval;
-  }
+// What forbids the registration, beside the state of the mm.
+bool NotifierCore::acceptable(const ListSubscription& subscription, const AddressSpace& mm) {
   if (subscription.link_ == ListSubscription::Link::linked) {
     warn(mm, &subscription, "registered twice");
-    return Errno::einval;
+    return false;
   }
   const CallbackSet has = subscription.callbacks();
   if (behaviour_.secondary_tlbs && has.has(Callback::secondary_tlbs) &&
       (has.has(Callback::start) || has.has(Callback::end))) {
     warn(mm, &subscription, "has arch_invalidate_secondary_tlbs together with start or end");
+    return false;
+  }
+  return true;
+}
+
+// Rule: all locks under which somebody could be between a start and its end are held while the list grows,
+// so a new subscriber never sees the end of a start that it was not told of. mm_users > 0, so the end of
+// the mm cannot run at the same time. What is left in `spare` goes back unused. Without a subscription it
+// makes the mm ready for intervals, under the same rule.
+Errno NotifierCore::add(ListSubscription* subscription, AddressSpace& mm, std::unique_ptr<Subscriptions> spare) {
+  if (!mm.mmap_lock().held_for_write())
+    throw std::logic_error(fmt::format("registration on {} without its mmap_lock held for write", mm.name()));
+  if (mm.users().value() <= 0) {
+    warn(mm, subscription, "registered on an mm that has no users");
     return Errno::einval;
   }
+  if (subscription != nullptr && !acceptable(*subscription, mm)) return Errno::einval;
   if (behaviour_.allocation == "under-mmap-lock" && !has_notifiers(mm)) {
     const Errno answer = allocate(mm, spare);
     if (answer != Errno::ok) return answer;
@@ -75,15 +83,19 @@ Errno NotifierCore::add(ListSubscription& subscription, AddressSpace& mm, std::u
   arbiter_.step(costs.list_step, writes(ObjectKind::subscriptions, mm.id()));
   if (!has_notifiers(mm)) mm.subscriptions = std::move(spare);
 
-  mm.count().get();
-  subscription.mm_ = &mm;
-  subscription.mm_name_ = mm.name();
-  subscription.mm_id_ = mm.id();
-  subscription.users_ = 1;
-  subscription.serial_ = next_serial_++;
-  mm.subscriptions->lock.lock();
-  link(mm, subscription);
-  mm.subscriptions->lock.unlock();
+  if (subscription == nullptr) {
+    if (mm.subscriptions->intervals == nullptr) mm.subscriptions->intervals = std::make_unique<Intervals>(arbiter_, mm);
+  } else {
+    mm.count().get();
+    subscription->mm_ = &mm;
+    subscription->mm_name_ = mm.name();
+    subscription->mm_id_ = mm.id();
+    subscription->users_ = 1;
+    subscription->serial_ = next_serial_++;
+    mm.subscriptions->lock.lock();
+    link(mm, *subscription);
+    mm.subscriptions->lock.unlock();
+  }
   mm.drop_all_locks();
   return Errno::ok;
 }
@@ -126,6 +138,21 @@ void NotifierCore::unregister(ListSubscription& subscription, AddressSpace& mm) 
   read_synchronize();
 
   arbiter_.bus().emit(UnregisterEnd{mm.name(), mm.id(), subscription.name(), subscription.serial_});
+  subscription.mm_ = nullptr;
+  mm.drop_count();
+}
+
+// Rule: nothing is waited for, so a release callback may call it on its own subscription, and its memory may
+// go only after a grace period.
+void NotifierCore::unregister_no_release(ListSubscription& subscription, AddressSpace& mm) {
+  require(behaviour_.unregister_no_release, "mmu_notifier_unregister_no_release");
+  if (mm.count().value() <= 0 || !has_notifiers(mm)) {
+    warn(mm, &subscription, "unregistered from an mm on which nobody has a claim");
+    return;
+  }
+  mm.subscriptions->lock.lock();
+  unlink(mm, subscription, true);
+  mm.subscriptions->lock.unlock();
   subscription.mm_ = nullptr;
   mm.drop_count();
 }

@@ -1,5 +1,6 @@
 // The end of an mm, as its subscribers see it.
 #include "notifier/events.hpp"
+#include "notifier/intervals/intervals.hpp"
 #include "notifier/notifier_core.hpp"
 
 namespace secmmu {
@@ -17,6 +18,7 @@ void NotifierCore::call_release(ListSubscription& subscription, AddressSpace& mm
 // caller free pages. The caller holds a reference of mm_count.
 void NotifierCore::release(AddressSpace& mm) {
   arbiter_.bus().emit(MmReleaseBegin{mm.name(), mm.id()});
+  if (has_notifiers(mm) && mm.subscriptions->intervals != nullptr) release_intervals(mm);
   if (anybody_to_tell(mm, true)) {
     if (behaviour_.release_order == "unlink-then-call")
       unlink_then_release(mm);
@@ -63,6 +65,9 @@ void NotifierCore::unlink_then_release(AddressSpace& mm) {
 void NotifierCore::destroy(AddressSpace& mm) {
   if (!has_notifiers(mm)) return;
   if (!mm.subscriptions->empty()) warn(mm, mm.subscriptions->first(), "still registered when its mm was freed");
+  const Intervals* intervals = mm.subscriptions->intervals.get();
+  if (intervals != nullptr && !intervals->tree.empty())
+    warn(mm, nullptr, "interval subscriptions were still inserted when their mm was freed");
   mm.subscriptions.reset();
 }
 

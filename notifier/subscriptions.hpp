@@ -9,14 +9,19 @@
 //     freed or linked again only after a grace period.
 #pragma once
 
+#include <memory>
+
 #include "notifier/list_subscription.hpp"
 #include "notifier/substrate/sync/spinlock.hpp"
 
 namespace secmmu {
 
+class Intervals;
+
 class Subscriptions {
  public:
   Subscriptions(Arbiter& arbiter, const AddressSpace& mm);
+  ~Subscriptions();
 
   // Plain data operations: the core announces the scheduling points around them.
   bool empty() const { return head_ == nullptr; }
@@ -26,7 +31,8 @@ class Subscriptions {
   // `entry` is in the list. It keeps its way on, see above.
   void remove(const ListSubscription& entry);
 
-  SpinLock lock;  // held for edits, never for walks
+  SpinLock lock;  // held for edits of the list, never for walks; and for whatever is in `intervals`
+  std::unique_ptr<Intervals> intervals;  // from the first interval subscription on
 
  private:
   ListSubscription* head_ = nullptr;

@@ -53,7 +53,8 @@ Rights initial_rights(Protection protection) {
 Callback callback_named(std::string_view name) {
   for (const Callback callback :
        {Callback::release, Callback::clear_flush_young, Callback::clear_young, Callback::test_young,
-        Callback::change_pte, Callback::invalidate_page, Callback::start, Callback::end, Callback::secondary_tlbs})
+        Callback::change_pte, Callback::invalidate_page, Callback::start, Callback::end, Callback::invalidate_range,
+        Callback::secondary_tlbs, Callback::interval_invalidate, Callback::free_notifier})
     if (callback_name(callback) == name) return callback;
   throw std::logic_error("no callback " + std::string(name));
 }

@@ -24,15 +24,21 @@ std::string_view callback_sentence(Callback callback) {
     case Callback::test_young:
       return "Was the page used? Remember it.";
     case Callback::change_pte:
-      return "A PTE gets another frame (v3.2).";
+      return "A PTE gets another frame (v2.6.32 to v6.9).";
     case Callback::invalidate_page:
-      return "One PTE was cleared (v3.2).";
+      return "One PTE was cleared (up to v4.12).";
     case Callback::start:
       return "PTEs in the range are about to change.";
     case Callback::end:
       return "The PTEs have changed.";
+    case Callback::invalidate_range:
+      return "The CPUs' TLBs were flushed, the pages are still held (v3.19 to v6.5).";
     case Callback::secondary_tlbs:
-      return "The CPUs' TLBs are flushed (v6.10).";
+      return "The CPUs' TLBs are flushed (v6.6 on).";
+    case Callback::interval_invalidate:
+      return "An interval subscription's bytes are about to change (v5.5 on).";
+    case Callback::free_notifier:
+      return "The last user of a shared subscription has gone: free it (v5.4 on).";
   }
   return "";
 }
@@ -87,7 +93,8 @@ Catalogue make_catalogue() {
     if (row.scripted)
       for (const Callback callback :
            {Callback::release, Callback::start, Callback::end, Callback::invalidate_page, Callback::change_pte,
-            Callback::clear_flush_young, Callback::clear_young, Callback::test_young, Callback::secondary_tlbs})
+            Callback::clear_flush_young, Callback::clear_young, Callback::test_young, Callback::invalidate_range,
+            Callback::secondary_tlbs, Callback::interval_invalidate, Callback::free_notifier})
         kind.callbacks.push_back({std::string(callback_name(callback)), std::string(callback_sentence(callback))});
     for (const CounterRow& counter : row.counters) kind.counters.push_back({counter.name, counter.sentence});
     known.devices.push_back(std::move(kind));

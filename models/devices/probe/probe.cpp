@@ -91,6 +91,7 @@ struct ProbeDevice::Subscription final : ListSubscription {
     return run(Callback::start, range.pages, range.blockable).result;
   }
   void invalidate_range_end(const InvalidateRange& range) override { run(Callback::end, range.pages, range.blockable); }
+  void invalidate_range(AddressSpace&, PageRange pages) override { run(Callback::invalidate_range, pages); }
   void arch_invalidate_secondary_tlbs(AddressSpace&, PageRange pages) override { run(Callback::secondary_tlbs, pages); }
 };
 
