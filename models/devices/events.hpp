@@ -200,4 +200,15 @@ struct DeviceDetached {
   }
 };
 
+// The module that holds a device's driver was unloaded: no code of it is there any more.
+struct DriverGone {
+  static constexpr std::string_view kName = "driver_gone";
+  static constexpr std::string_view kAbout = "A driver's module was unloaded: whoever calls into it jumps into freed memory.";
+  std::string_view device;
+  template <class V>
+  void describe(V& visit) const {
+    visit("device", device);
+  }
+};
+
 }  // namespace secmmu

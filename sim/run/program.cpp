@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "sim/run/access_pattern.hpp"
+#include "sim/run/driver_verbs.hpp"
 #include "sim/run/lackey_program.hpp"
 
 namespace secmmu {
@@ -217,26 +218,12 @@ std::string_view do_barrier(ActorProgram& program, const Step& step) {
   program.world.meetings.meet(step.name, program.actor.name);
   return "ok";
 }
-std::string_view do_register(ActorProgram& program, const Step& step) {
-  return text(program.world.platform.device(step.name)->attach(*program.process->mm));
-}
-std::string_view do_unregister(ActorProgram& program, const Step& step) {
-  program.world.platform.device(step.name)->detach(*program.process->mm);
-  return "ok";
-}
-std::string_view do_unload(ActorProgram& program, const Step& step) {
-  Device& device = *program.world.platform.device(step.name);
-  for (unsigned context = 0; context < device.contexts(); ++context) device.unload(context, *program.process->mm);
-  return "ok";
-}
-
 const std::vector<std::pair<std::string_view, Verb>>& verb_functions() {
   static const std::vector<std::pair<std::string_view, Verb>> table = {
       {"read", do_read},         {"write", do_write},       {"access", do_access}, {"mmap", do_mmap},
       {"munmap", do_munmap},     {"mprotect", do_mprotect}, {"dontneed", do_dontneed}, {"mremap", do_mremap},
       {"brk", do_brk},           {"fork", do_fork},         {"exit", do_exit},     {"delay", do_delay},
-      {"sleep", do_sleep},       {"barrier", do_barrier},   {"register", do_register},
-      {"unregister", do_unregister}, {"unload", do_unload},
+      {"sleep", do_sleep},       {"barrier", do_barrier},
   };
   return table;
 }
@@ -246,6 +233,7 @@ const std::vector<std::pair<std::string_view, Verb>>& verb_functions() {
 std::vector<std::string_view> program_verbs() {
   std::vector<std::string_view> names{"loop"};
   for (const auto& [name, function] : verb_functions()) names.push_back(name);
+  for (const auto& [name, function] : driver_verbs()) names.push_back(name);
   return names;
 }
 
@@ -296,11 +284,10 @@ void ActorProgram::step(const Step& step) {
   if (step.verb == "loop") {
     for (std::uint64_t i = 0; i < step.times; ++i) steps(step.body);
   } else {
-    for (const auto& [name, function] : verb_functions()) {
-      if (name != step.verb) continue;
-      for (std::uint64_t i = 0; i < step.times; ++i) judge(step, function(*this, step));
-      break;
-    }
+    for (const auto* table : {&verb_functions(), &driver_verbs()})
+      for (const auto& [name, function] : *table)
+        if (name == step.verb)
+          for (std::uint64_t i = 0; i < step.times; ++i) judge(step, function(*this, step));
   }
   if (!step.id.empty()) world.meetings.step_done(actor.name + "." + step.id);
 }
@@ -370,7 +357,24 @@ const std::vector<std::pair<std::string_view, ScriptVerb>>& script_functions() {
       {"lock", [](ScriptRun& run, const Step& step) { run.locks.lock(step.name, step.lock_kind); }},
       {"unlock", [](ScriptRun& run, const Step& step) { run.locks.unlock(step.name); }},
       {"unregister", [](ScriptRun& run, const Step&) { run.context.unregister(); }},
+      {"unregister_no_release", [](ScriptRun& run, const Step&) { run.context.unregister_no_release(); }},
       {"free", [](ScriptRun& run, const Step&) { run.context.free_subscription(); }},
+      {"free_later", [](ScriptRun& run, const Step&) { run.context.free_later(); }},
+      {"open_range", [](ScriptRun& run, const Step&) { run.context.open_range(+1); }},
+      {"close_range", [](ScriptRun& run, const Step&) { run.context.open_range(-1); }},
+      {"set_sequence", [](ScriptRun& run, const Step&) { run.context.set_sequence(); }},
+      {"mmput",
+       [](ScriptRun& run, const Step& step) {
+         if (Mm* mm = run.world.processes.at(step.name).mm) mmput(*mm);
+       }},
+      {"mmap_lock",
+       [](ScriptRun& run, const Step& step) {
+         if (Mm* mm = run.world.processes.at(step.name).mm) hold_mmap_lock(*mm, step.count_up);
+       }},
+      {"mmap_unlock",
+       [](ScriptRun& run, const Step& step) {
+         if (Mm* mm = run.world.processes.at(step.name).mm) drop_mmap_lock(*mm);
+       }},
       {"munmap",
        [](ScriptRun& run, const Step& step) {
          for (auto& [name, process] : run.world.processes) {

@@ -86,6 +86,8 @@ void ArgumentReader::refuse_argument(const Verb& verb, const Place& key) const {
 }
 
 void ArgumentReader::check_together(const Verb& verb, const Place& value, const std::set<std::string>& given) const {
+  if (verb.name == "register" && given.contains("pages") && !given.contains("buffer"))
+    value.fail("pages of which buffer?", "buffer beside pages");
   if (verb.name == "mremap") {
     if (given.contains("to") == given.contains("grow_to"))
       value.fail(given.contains("to") ? "mremap cannot move and grow at once" : "mremap neither moves nor grows",
@@ -187,6 +189,9 @@ void ArgumentReader::read_name(const Argument& argument, const Place& place) {
       break;
     case Shape::device:
       reading_.later([place](const Symbols& symbols) { symbols.check_device(place); });
+      break;
+    case Shape::process:
+      reading_.later([place](const Symbols& symbols) { symbols.check_process(place); });
       break;
     case Shape::meeting: {
       Reading::Meeting& meeting = reading_.meetings[*name];

@@ -71,6 +71,8 @@ class RandomScenario {
         return "buf";
       case Shape::new_buffer:
         return "fresh" + std::to_string(++names_);
+      case Shape::process:
+        return "app";
       case Shape::new_process:
         return "child" + std::to_string(++names_);
       case Shape::pages:

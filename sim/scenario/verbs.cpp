@@ -16,6 +16,13 @@ const Argument kOffset = {
     {"offset", Shape::offset, false, "Byte of each page where the eight bytes start; 0 if absent."}, &Step::offset};
 const Argument kProt = {{"prot", Shape::protection, true, "The new rights."}, &Step::protection};
 
+Verb device_verb(std::string_view name, std::string_view sentence) {
+  return {name, sentence, kCpu, true, {{{"device", Shape::device, true, "Which device."}, &Step::name}}, "device"};
+}
+Verb process_verb(std::string_view name, std::string_view sentence, unsigned users) {
+  return {name, sentence, users, false, {{{"process", Shape::process, true, "Which process."}, &Step::name}}, "process"};
+}
+
 std::vector<Verb> make_verbs() {
   return {
       {"read",
@@ -110,10 +117,12 @@ std::vector<Verb> make_verbs() {
        {{{"times", Shape::count, true, "How often."}, &Step::times},
         {{"do", Shape::steps, true, "The steps, in order."}, {}}}},
       {"register",
-       "The device subscribes to this process.",
+       "The device subscribes to this process; an interval probe may cover a buffer or some of its pages only.",
        kCpu,
        true,
-       {{{"device", Shape::device, true, "Which device."}, &Step::name}},
+       {{{"device", Shape::device, true, "Which device."}, &Step::name},
+        {{"buffer", Shape::buffer, false, "What an interval covers; everything if absent."}, &Step::buffer},
+        kPages},
        "device"},
       {"unregister",
        "The device gives its subscription to this process up.",
@@ -121,6 +130,30 @@ std::vector<Verb> make_verbs() {
        true,
        {{{"device", Shape::device, true, "Which device."}, &Step::name}},
        "device"},
+      device_verb("unregister_no_release",
+                  "A probe leaves the list: no release, no wait for callbacks (v3.17 to v5.3)."),
+      device_verb("free", "A probe's driver frees its latest subscription to this process, here and now."),
+      device_verb("free_later",
+                  "A probe's driver has that freed after a grace period of the notifiers (v3.17 to v5.3)."),
+      device_verb("drain", "A probe's driver waits until no range of this process is counted as open."),
+      device_verb("driver_exit", "A probe's module is unloaded: whoever calls it from now on calls nothing."),
+      {"synchronize",
+       "mmu_notifier_synchronize (v3.17 on): what a module does before it goes.",
+       kCpu,
+       false,
+       {}},
+      process_verb("mmget", "Becomes a user of the process's memory, if it still has one (mmget_not_zero).", kCpu),
+      process_verb("mmput", "Gives that up; the last one ends the address space, whoever it is.", kCpu | kProbe),
+      process_verb("mmgrab", "Holds the address space's structure, not its memory.", kCpu),
+      process_verb("mmdrop", "Gives the structure back.", kCpu),
+      {"mmap_lock",
+       "Takes the mmap_lock of a process.",
+       kCpu | kProbe,
+       false,
+       {{{"process", Shape::process, true, "Whose."}, &Step::name},
+        {{"write", Shape::flag, false, "For writing; for reading if absent."}, &Step::count_up}},
+       "process"},
+      process_verb("mmap_unlock", "Gives the mmap_lock of a process back.", kCpu | kProbe),
       {"unload",
        "The device's contexts of this process leave the hardware; the next access brings them back.",
        kCpu,
@@ -145,7 +178,16 @@ std::vector<Verb> make_verbs() {
        {{{"name", Shape::lock, true, "Its name."}, &Step::name}},
        "name"},
       {"unregister", "Gives its own subscription to this address space up.", kProbe, false, {}},
+      {"unregister_no_release",
+       "Leaves the list: no release, no wait for callbacks (v3.17 to v5.3).",
+       kProbe,
+       false,
+       {}},
       {"free", "Frees its own subscription's memory.", kProbe, false, {}},
+      {"free_later", "Has that freed after a grace period (v3.17 to v5.3).", kProbe, false, {}},
+      {"open_range", "Counts one more range as open: fills wait.", kProbe, false, {}},
+      {"close_range", "Counts one range less, and wakes the fills that wait.", kProbe, false, {}},
+      {"set_sequence", "In invalidate: stores the sequence, so that readers begin again.", kProbe, false, {}},
   };
 }
 

@@ -13,27 +13,46 @@ const ParameterTable<ProbeConfig>& probe_table() {
   static const ParameterTable<ProbeConfig> table =
       ParameterTable<ProbeConfig>("probe")
           .integer("contexts", &ProbeConfig::contexts, 1, 64, "Actors that may use the probe at once.")
+          .choice("subscription", &ProbeConfig::subscription, {"list", "shared", "interval"},
+                  "How it subscribes: in the list, in the list by get and put (v5.4 on), or as an interval (v5.5 on).")
+          .flag("never_blocks", &ProbeConfig::never_blocks,
+                "Says that none of its callbacks blocks (asked for in v4.16 to v4.18).")
+          .flag("retry_check", &ProbeConfig::retry_check,
+                "interval: a fill asks under the driver's lock whether an invalidation came between.")
           .flag("range_check", &ProbeConfig::range_check,
-                "A fill waits while a range is open (only without scripts for start and end).")
+                "A fill waits while a range is counted as open.")
           .duration("hit", &ProbeConfig::hit, "An access through a translation that is there.")
           .duration("fill", &ProbeConfig::fill, "Making a translation, after the look at the page table.")
           .duration("zap", &ProbeConfig::zap, "Dropping a range of translations.");
   return table;
 }
 
+// The translations' side of one mm: the list subscriber, and beside it the interval one.
 struct ProbeDevice::Subscription final : ListSubscription {
   Subscription(ProbeDevice& owner, Mm& space)
       : probe(owner), mm(space), queue(owner.arbiter_, fmt::format("{}.range({})", owner.name_, space.name())) {}
 
+  struct Interval final : IntervalSubscription {
+    explicit Interval(Subscription& subscription) : owner(subscription) {}
+    const std::string& name() const override { return owner.probe.name_; }
+    bool invalidate(const InvalidateRange& range, std::uint64_t sequence) override {
+      return owner.run(Callback::interval_invalidate, range.pages, range.blockable, sequence).result == Errno::ok;
+    }
+    Subscription& owner;
+  };
+
   ProbeDevice& probe;
   Mm& mm;
   WaitQueue queue;
+  Interval interval{*this};
   std::int64_t open = 0;
+  unsigned users = 0;  // shared: how often this probe has got it
   bool registered = false;
   bool released = false;
   bool freed = false;
 
   const std::string& name() const override { return probe.name_; }
+  bool never_blocks() const override { return probe.config_.never_blocks; }
   CallbackSet callbacks() const override {
     if (probe.scripts_.empty()) {
       CallbackSet set{Callback::start, Callback::end, Callback::release};
@@ -45,9 +64,10 @@ struct ProbeDevice::Subscription final : ListSubscription {
     return set;
   }
   // Runs the script of a callback, or the default.
-  CallbackContext run(Callback callback, PageRange pages, bool blockable = true) {
+  CallbackContext run(Callback callback, PageRange pages, bool blockable = true, std::uint64_t sequence = 0) {
     ++probe.callbacks_;
     CallbackContext context{probe, mm, callback, pages, blockable};
+    context.sequence = sequence;
     const auto script = probe.scripts_.find(callback);
     if (script != probe.scripts_.end()) {
       script->second(context);
@@ -68,11 +88,28 @@ struct ProbeDevice::Subscription final : ListSubscription {
         queue.wake_all();
         probe.arbiter_.bus().emit(DeviceDetached{probe.name_, mm.name(), mm.id()});
         break;
+      case Callback::interval_invalidate:
+        obey_interval(context);
+        break;
+      case Callback::free_notifier:
+        break;
       default:
         context.zap();
         break;
     }
     return context;
+  }
+  // Rule: sequence first, then the translations, both under the lock that a fill holds.
+  void obey_interval(CallbackContext& context) {
+    if (context.blockable) {
+      probe.lock_.lock();
+    } else if (!probe.lock_.try_lock()) {
+      context.result = Errno::eagain;
+      return;
+    }
+    context.set_sequence();
+    context.zap();
+    probe.lock_.unlock();
   }
   void count(std::int64_t by) {
     probe.arbiter_.step(probe.arbiter_.costs.lock_release, writes(ObjectKind::device_state, probe.object_));
@@ -93,6 +130,10 @@ struct ProbeDevice::Subscription final : ListSubscription {
   void invalidate_range_end(const InvalidateRange& range) override { run(Callback::end, range.pages, range.blockable); }
   void invalidate_range(AddressSpace&, PageRange pages) override { run(Callback::invalidate_range, pages); }
   void arch_invalidate_secondary_tlbs(AddressSpace&, PageRange pages) override { run(Callback::secondary_tlbs, pages); }
+  void free_notifier() override {
+    run(Callback::free_notifier, kWholeSpace);
+    freed = true;
+  }
 };
 
 ProbeDevice::ProbeDevice(std::string name, Arbiter& arbiter, MmSystem& mms, ProbeConfig config,
@@ -102,27 +143,26 @@ ProbeDevice::ProbeDevice(std::string name, Arbiter& arbiter, MmSystem& mms, Prob
       arbiter_(arbiter),
       mms_(mms),
       config_(config),
-      object_(static_cast<std::uint32_t>(arbiter.new_object_id())) {}
+      object_(static_cast<std::uint32_t>(arbiter.new_object_id())),
+      lock_(arbiter, "probe_lock", name_ + ".lock") {}
 
 ProbeDevice::~ProbeDevice() = default;
 
 void ProbeDevice::CallbackContext::zap() { probe.zap(mm, pages); }
 
-void ProbeDevice::CallbackContext::unregister() {
-  if (Subscription* subscription = probe.subscription_of(mm)) {
-    subscription->registered = false;
-    probe.mms_.notifier.unregister(*subscription, mm);
-  }
+void ProbeDevice::CallbackContext::unregister() { probe.detach(mm); }
+void ProbeDevice::CallbackContext::unregister_no_release() { probe.detach_no_release(mm); }
+void ProbeDevice::CallbackContext::free_subscription() { probe.free_subscription(mm); }
+void ProbeDevice::CallbackContext::free_later() { probe.free_later(mm); }
+void ProbeDevice::CallbackContext::open_range(std::int64_t by) {
+  Subscription* subscription = probe.latest_of(mm);
+  if (subscription == nullptr) return;
+  subscription->count(by);
+  if (by < 0) subscription->queue.wake_all();
 }
-
-// A driver that gives the subscriber's memory back here and now. The object stays, so that the model lives
-// to tell; every later callback is a use after free.
-void ProbeDevice::CallbackContext::free_subscription() {
-  for (const auto& subscription : probe.subscriptions_)
-    if (&subscription->mm == &mm && !subscription->freed) {
-      subscription->freed = true;
-      probe.arbiter_.bus().emit(SubscriptionFreed{mm.name(), mm.id(), probe.name_, subscription->serial()});
-    }
+void ProbeDevice::CallbackContext::set_sequence() {
+  if (Subscription* subscription = probe.latest_of(mm); subscription != nullptr && subscription->interval.mm() != nullptr)
+    probe.mms_.notifier.set_sequence(subscription->interval, sequence);
 }
 
 void ProbeDevice::set_script(Callback callback, Script script) { scripts_[callback] = std::move(script); }
@@ -134,10 +174,60 @@ ProbeDevice::Subscription* ProbeDevice::subscription_of(const Mm& mm) {
   return nullptr;
 }
 
-Errno ProbeDevice::attach(Mm& mm) {
+ProbeDevice::Subscription* ProbeDevice::latest_of(const Mm& mm) {
+  for (auto it = subscriptions_.rbegin(); it != subscriptions_.rend(); ++it)
+    if (&(*it)->mm == &mm) return it->get();
+  return nullptr;
+}
+
+// A scripted driver stands for one that was ported to each kernel: what a kernel does not call is left out.
+// If nothing remains by which it could hear of an invalidation, the scenario says nothing about that kernel.
+void ProbeDevice::require_a_hook() const {
+  const NotifierBehaviour& kernel = mms_.notifier.behaviour();
+  const std::pair<Callback, bool> hooks[] = {
+      {Callback::start, true},
+      {Callback::end, true},
+      {Callback::invalidate_page, kernel.invalidate_page},
+      {Callback::change_pte, kernel.change_pte},
+      {Callback::clear_flush_young, true},
+      {Callback::clear_young, kernel.clear_young},
+      {Callback::test_young, kernel.test_young},
+      {Callback::invalidate_range, kernel.invalidate_range},
+      {Callback::secondary_tlbs, kernel.secondary_tlbs},
+  };
+  std::string missing;
+  for (const auto& [callback, exists] : hooks) {
+    if (scripts_.count(callback) == 0) continue;
+    if (exists) return;
+    missing += fmt::format("{}{}", missing.empty() ? "" : " and ", callback_name(callback));
+  }
+  if (!missing.empty()) throw AbsentInKernel(fmt::format("the callback {} does not exist in this kernel", missing));
+}
+
+// v5.4: one subscription for all users of this driver on the mm. A driver before that has none to share.
+Errno ProbeDevice::get_shared(Mm& mm) {
+  mm.mmap_lock().lock_write();
+  ListSubscription* found = nullptr;
+  const Errno result = mms_.notifier.get_locked(
+      this, mm, [&] { return subscriptions_.emplace_back(std::make_unique<Subscription>(*this, mm)).get(); }, found);
+  mm.mmap_lock().unlock_write();
+  if (result == Errno::ok) {
+    auto& subscription = static_cast<Subscription&>(*found);
+    ++subscription.users;
+    subscription.registered = true;
+  }
+  return result;
+}
+
+Errno ProbeDevice::attach(Mm& mm, PageRange interval) {
+  require_a_hook();
+  if (config_.subscription == "shared") return get_shared(mm);
   if (subscription_of(mm) != nullptr) return Errno::eexist;
   auto& subscription = subscriptions_.emplace_back(std::make_unique<Subscription>(*this, mm));
-  const Errno result = mms_.notifier.register_subscription(*subscription, mm);
+  const Errno result = config_.subscription == "interval"
+                           ? mms_.notifier.interval_insert(subscription->interval, mm, address_of(interval.first),
+                                                           interval.pages() * kPageSize)
+                           : mms_.notifier.register_subscription(*subscription, mm);
   subscription->registered = result == Errno::ok;
   return result;
 }
@@ -145,9 +235,52 @@ Errno ProbeDevice::attach(Mm& mm) {
 void ProbeDevice::detach(Mm& mm) {
   Subscription* subscription = subscription_of(mm);
   if (subscription == nullptr) return;
+  if (config_.subscription == "shared") {
+    if (--subscription->users == 0) {
+      subscription->registered = false;
+      if (scripts_.empty()) zap(mm, kWholeSpace);  // put calls no release: the driver lets go first
+    }
+    mms_.notifier.put(*subscription);
+    return;
+  }
   subscription->registered = false;
-  mms_.notifier.unregister(*subscription, mm);
+  if (config_.subscription == "interval") {
+    mms_.notifier.interval_remove(subscription->interval);
+    if (scripts_.empty()) zap(mm, kWholeSpace);
+  } else {
+    mms_.notifier.unregister(*subscription, mm);
+  }
 }
+
+void ProbeDevice::detach_no_release(Mm& mm) {
+  Subscription* subscription = subscription_of(mm);
+  if (subscription == nullptr) return;
+  subscription->registered = false;
+  mms_.notifier.unregister_no_release(*subscription, mm);
+}
+
+// The object stays, so that the model lives to tell; every later callback is a use after free.
+void ProbeDevice::free_subscription(Mm& mm) {
+  Subscription* subscription = latest_of(mm);
+  if (subscription == nullptr || subscription->freed) return;
+  subscription->freed = true;
+  const bool interval = config_.subscription == "interval";
+  arbiter_.bus().emit(SubscriptionFreed{mm.name(), mm.id(), name_,
+                                        interval ? subscription->interval.serial() : subscription->serial()});
+}
+
+void ProbeDevice::free_later(Mm& mm) {
+  mms_.notifier.call_after_grace_period([this, &mm] { free_subscription(mm); });
+}
+
+void ProbeDevice::drain(Mm& mm) {
+  Subscription* subscription = latest_of(mm);
+  if (subscription == nullptr) return;
+  subscription->queue.wait_until([subscription] { return subscription->open == 0; },
+                                 fmt::format("{}'s open ranges of {} to end", name_, mm.name()));
+}
+
+void ProbeDevice::driver_exit() { arbiter_.bus().emit(DriverGone{name_}); }
 
 void ProbeDevice::zap(Mm& mm, PageRange pages) {
   arbiter_.step(config_.zap, writes(ObjectKind::device_entry, object_));
@@ -193,20 +326,54 @@ Errno ProbeDevice::access(unsigned, Mm& mm, VirtAddr address, unsigned bytes, bo
   }
 }
 
+void ProbeDevice::keep(Mm& mm, Vpn page, Pte entry) {
+  auto& slot = entries_[{mm.id(), page.value}];
+  if (slot != nullptr)
+    arbiter_.bus().emit(DeviceDrop{name_, mm.name(), mm.id(), page, slot->frame, &slot->ghost, "replace"});
+  slot = std::make_unique<Entry>();
+  slot->frame = entry.frame();
+  slot->writable = entry.writable();
+  arbiter_.bus().emit(DeviceFill{name_, mm.name(), mm.id(), page, slot->frame, slot->writable, &slot->ghost});
+}
+
+// Rule: what is found in the page table may be kept only if no invalidation came since read_begin, and that
+// is asked under the lock under which invalidate() works.
+Errno ProbeDevice::fill_by_sequence(Subscription& subscription, Mm& mm, Vpn page, bool write, std::uint64_t id) {
+  NotifierCore& core = mms_.notifier;
+  const std::uint64_t sequence = core.read_begin(subscription.interval);
+  Pfn frame = kNoPfn;
+  Pte entry;
+  if (get_user_page(mm, page, write, frame, entry) != Errno::ok) return Errno::efault;
+  mms_.memory.put(frame);
+  arbiter_.step(config_.fill, writes(ObjectKind::device_entry, object_, page.value));
+  lock_.lock();
+  const bool again = config_.retry_check && core.read_retry(subscription.interval, sequence);
+  if (!again) keep(mm, page, entry);
+  lock_.unlock();
+  if (again) {
+    ++retries_;
+    arbiter_.bus().emit(DeviceFaultRetry{name_, mm.name(), mm.id(), id, page, "sequence moved"});
+  }
+  return Errno::ok;
+}
+
 Errno ProbeDevice::fill(Subscription* subscription, Mm& mm, Vpn page, bool write, std::uint64_t id) {
   const bool well_behaved = scripts_.empty();  // scripts make it a driver that knows no better
   const auto gone = [subscription] {
     return subscription == nullptr || subscription->released || !subscription->registered;
   };
   if (well_behaved ? gone() : subscription != nullptr && subscription->released) return Errno::esrch;
+  if (config_.subscription == "interval")
+    return gone() ? Errno::esrch : fill_by_sequence(*subscription, mm, page, write, id);
   arbiter_.step(config_.fill, writes(ObjectKind::device_entry, object_, page.value));
   if (well_behaved && gone()) return Errno::esrch;
-  if (config_.range_check && well_behaved && subscription->open != 0) {
+  Subscription* const counted = well_behaved ? subscription : latest_of(mm);
+  if (config_.range_check && counted != nullptr && counted->open != 0) {
     ++retries_;
     arbiter_.bus().emit(DeviceFaultRetry{name_, mm.name(), mm.id(), id, page, "range open"});
-    // Who leaves inside a range is not told of its end.
-    subscription->queue.wait_until([subscription, &gone] { return subscription->open == 0 || gone(); },
-                                   fmt::format("{}'s open ranges of {} to end", name_, mm.name()));
+    // Who leaves inside a range is not told of its end. A scripted driver does not know that.
+    counted->queue.wait_until([&] { return counted->open == 0 || (well_behaved && gone()); },
+                              fmt::format("{}'s open ranges of {} to end", name_, mm.name()));
     return Errno::ok;
   }
   // The look at the page table and the fill happen at one instant: nothing can come between.
@@ -217,13 +384,7 @@ Errno ProbeDevice::fill(Subscription* subscription, Mm& mm, Vpn page, bool write
     mms_.memory.put(frame);
     return Errno::ok;  // look again: the page may have gone since
   }
-  auto& slot = entries_[{mm.id(), page.value}];
-  if (slot != nullptr)
-    arbiter_.bus().emit(DeviceDrop{name_, mm.name(), mm.id(), page, slot->frame, &slot->ghost, "replace"});
-  slot = std::make_unique<Entry>();
-  slot->frame = entry.frame();
-  slot->writable = entry.writable();
-  arbiter_.bus().emit(DeviceFill{name_, mm.name(), mm.id(), page, slot->frame, slot->writable, &slot->ghost});
+  keep(mm, page, entry);
   return Errno::ok;
 }
 
@@ -248,7 +409,10 @@ std::vector<CounterRow> ProbeDevice::counters() const {
 
 void ProbeDevice::reset() {
   entries_.clear();
-  for (const auto& subscription : subscriptions_) subscription->forget_registration();
+  for (const auto& subscription : subscriptions_) {
+    subscription->forget_registration();
+    subscription->interval.forget_registration();
+  }
   subscriptions_.clear();
   next_fault_ = 1;
   hits_ = 0;

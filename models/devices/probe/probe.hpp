@@ -1,8 +1,9 @@
 // A subscriber whose callbacks a scenario scripts: what a misbehaving driver does, in a few words. Beside
 // it a plain table of translations, filled by a look at the page table.
 //
-// Without a script the probe is a well-behaved list subscriber: start drops the range and counts it open,
-// end closes it, release drops everything, and a fill waits while a range is open.
+// Without a script the probe is a well-behaved subscriber. As a list subscriber (of its own, or shared by get
+// and put): start drops the range and counts it open, end closes it, release drops everything, and a fill
+// waits while a range is open. As an interval subscriber it follows the protocol of sequences.
 #pragma once
 
 #include <functional>
@@ -21,6 +22,9 @@ namespace secmmu {
 
 struct ProbeConfig {
   std::uint64_t contexts = 8;
+  std::string subscription = "list";  // list | shared | interval
+  bool never_blocks = false;     // v4.16 to v4.18: says so
+  bool retry_check = true;       // interval: a fill asks whether an invalidation came between
   bool range_check = true;       // a fill waits while a range is open
   Time hit{10'000};
   Time fill{200'000};
@@ -43,9 +47,14 @@ class ProbeDevice final : public Device {
     bool blockable = true;
     Errno result = Errno::ok;  // `refuse` sets eagain
     bool young = false;
+    std::uint64_t sequence = 0;  // interval: of this invalidation
     void zap();                // drops the translations in `pages`
     void unregister();
+    void unregister_no_release();
     void free_subscription();
+    void free_later();           // after a grace period
+    void open_range(std::int64_t by);  // counts open ranges, as well-behaved probes do
+    void set_sequence();         // interval
   };
   using Script = std::function<void(CallbackContext&)>;
   // Replaces the default behaviour of one callback. The first script makes the probe have only scripted
@@ -57,8 +66,16 @@ class ProbeDevice final : public Device {
 
   const std::string& name() const override { return name_; }
   unsigned contexts() const override { return static_cast<unsigned>(config_.contexts); }
-  Errno attach(Mm& mm) override;
+  Errno attach(Mm& mm) override { return attach(mm, kWholeSpace); }
+  Errno attach(Mm& mm, PageRange interval);
   void detach(Mm& mm) override;
+  void detach_no_release(Mm& mm);
+  // A driver that gives its latest subscription's memory to this mm back: now, or after a grace period.
+  void free_subscription(Mm& mm);
+  void free_later(Mm& mm);
+  // Waits until no range of this mm is open, as far as its latest subscription was told. May sleep.
+  void drain(Mm& mm);
+  void driver_exit();  // its module goes
   Errno access(unsigned context, Mm& mm, VirtAddr address, unsigned bytes, bool write, std::uint64_t& value) override;
   std::vector<CounterRow> counters() const override;
   void reset() override;
@@ -73,14 +90,20 @@ class ProbeDevice final : public Device {
   using Key = std::pair<std::uint32_t, std::uint64_t>;  // mm, page
 
   Subscription* subscription_of(const Mm& mm);
+  Subscription* latest_of(const Mm& mm);
+  void require_a_hook() const;
+  Errno get_shared(Mm& mm);
   void zap(Mm& mm, PageRange pages);
   Errno fill(Subscription* subscription, Mm& mm, Vpn page, bool write, std::uint64_t id);
+  Errno fill_by_sequence(Subscription& subscription, Mm& mm, Vpn page, bool write, std::uint64_t id);
+  void keep(Mm& mm, Vpn page, Pte entry);
 
   std::string name_;
   Arbiter& arbiter_;
   MmSystem& mms_;
   const ProbeConfig config_;
   std::uint32_t object_;
+  Mutex lock_;  // of the interval protocol
   std::map<Key, std::unique_ptr<Entry>> entries_;  // entries keep their address: sinks mark their ghosts
   std::vector<std::unique_ptr<Subscription>> subscriptions_;
   std::map<Callback, Script> scripts_;
