@@ -12,7 +12,9 @@ class CallbackAfterRelease final : public Rule {
 
   void listen(Bus& bus) override {
     bus.listen<CallbackBegin>([this](const CallbackBegin& e, const Stamp& stamp) {
-      if (e.callback == Callback::release) return;  // may come twice
+      if (e.callback == Callback::release) return;              // may come twice
+      if (e.callback == Callback::free_notifier) return;        // after the last put, whenever that is
+      if (e.callback == Callback::interval_invalidate) return;  // until its removal
       const Mm* mm = ledger_.mm(e.mm_id);
       if (mm == nullptr || !mm->released.happened()) return;
       reports_.violation(

@@ -119,7 +119,8 @@ class RandomScenario {
     if (verb.arguments.empty()) return std::string(verb.name);
     std::string arguments;
     for (const language::Argument& one : verb.arguments) {
-      const bool bound = one.key.name == "stride" || one.key.name == "skew";
+      const bool bound = one.key.name == "stride" || one.key.name == "skew" ||
+                         (verb.name == "register" && one.key.name == "pages");  // of a buffer
       if (!one.key.required && (bound || coin())) continue;
       arguments +=
           (arguments.empty() ? "" : ", ") + std::string(one.key.name) + ": " + argument(one, std::string(verb.name));
