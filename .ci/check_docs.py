@@ -4,7 +4,7 @@
 - Words in backticks that look like a name of ours are one: parameters, subcommands and their options; in
   tables also rules of the oracle, rules of a device's protocol, tracepoints.
 - Every rule, protocol rule, device, kernel, operation and parameter is named in docs; a default in docs/costs.md is the
-  program's, and docs/kernels.md has the commits of the tables of changes.
+  program's, and docs/kernels.md is what draw_kernels.py makes of the tables of changes.
 - Links and paths lead to files.
 - A block ```yaml that begins with `scenario:` is a scenario that the program accepts.
 - A block ```console shows commands, `$ build/release/secmmu ...`, with what they print: each line is printed, in that
@@ -18,7 +18,10 @@ import re
 import subprocess
 import sys
 import tempfile
+from itertools import zip_longest
 from pathlib import Path
+
+import draw_kernels
 
 SHOWN_PROGRAM = "build/release/secmmu"
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -199,15 +202,12 @@ class Check:
         for name in rows:
             if name not in self.parameters:
                 self.found.append(f"docs/costs.md: there is no parameter {name}")
-        # The values side by side, where the program tells them so: read_side: rcu -> srcu
-        for name, old, new in re.findall(r"^ +(\w+): (\S+) -> (\S+)  \(", self.program.list("kernels"), re.M):
-            if f"| `behaviour.{name}` | {old} | {new} |" not in self.documents[self.top / "docs" / "kernels.md"]:
-                self.found.append(f"docs/kernels.md: {name} was {old} and became {new}")
-        tables = "".join((self.top / room / "changes.cpp").read_text(encoding="utf-8") for room in ("notifier", "models/mm"))
-        ours = set(re.findall(r"^ *\{\"([0-9a-f]{7,40})\"", tables, re.M))
-        shown = set(re.findall(r"\| ([0-9a-f]{7,40}) \|", self.documents[self.top / "docs" / "kernels.md"]))
-        for commit in sorted(ours ^ shown):
-            self.found.append(f"docs/kernels.md: commit {commit} is {'missing' if commit in ours else 'in no table of changes'}")
+        kernels = self.top / "docs" / "kernels.md"
+        made = draw_kernels.page(self.documents[kernels], self.program.list)
+        for number, (is_now, should) in enumerate(zip_longest(self.documents[kernels].splitlines(), made.splitlines()), 1):
+            if is_now != should:
+                self.found.append(f"docs/kernels.md:{number}: not what .ci/draw_kernels.py makes of the program")
+                break
 
     def run(self):
         for path, text in self.documents.items():

@@ -17,10 +17,12 @@ namespace secmmu {
 
 // "v6.10", "v3.5.6", "v2.6.27". Ordered by age. (An old "v2.6.27" is major 2, minor 6, patch 27: the third
 // number of the 2.6 series counts releases, that of later ones counts fixes; both order rightly.)
+// "v4.13-rc" stands for the candidates of v4.13: after everything of v4.12, before the release.
 struct KernelVersion {
   unsigned major = 0;
   unsigned minor = 0;
   unsigned patch = 0;
+  bool released = true;
   constexpr auto operator<=>(const KernelVersion&) const = default;
 };
 // One spelling per version: "v", two or three numbers without leading zeros, no third number 0. Nothing else.
@@ -46,6 +48,10 @@ struct Change {
 // behaviour, or gives it a value that it cannot have.
 void apply_changes(const std::vector<Change>& changes, const ParameterRows& behaviour_rows, KernelVersion version,
                    void* behaviour);
+
+// By its name in the list below, which may spell a version as the list wants ("v6.4.0": without the fixes that
+// its stable series got), or as parse_kernel_version reads it.
+std::optional<KernelVersion> find_kernel(std::string_view name);
 
 // The kernels that a scenario may name, oldest first, each with a sentence on why it is here.
 struct KernelEntry {

@@ -37,13 +37,17 @@ TEST_CASE("a kernel version has one spelling") {
   }
   CHECK(*parse_kernel_version("v6.9") < *parse_kernel_version("v6.10"));
   CHECK(*parse_kernel_version("v2.6.38") < *parse_kernel_version("v3.0"));
+  CHECK(*parse_kernel_version("v4.12.9") < *parse_kernel_version("v4.13-rc"));
+  CHECK(*parse_kernel_version("v4.13-rc") < *parse_kernel_version("v4.13"));
+  CHECK(!parse_kernel_version("v6.4.0"));  // a name of the list, no version
+  CHECK(find_kernel("v6.4.0") == parse_kernel_version("v6.4"));
 }
 
 TEST_CASE("the known kernels are in order and parse to their versions") {
   const auto& kernels = known_kernels();
-  CHECK(kernels.size() == 2);
+  CHECK(kernels.size() == 14);
   for (std::size_t i = 0; i < kernels.size(); ++i) {
-    CHECK(parse_kernel_version(kernels[i].name) == kernels[i].version);
+    CHECK(find_kernel(kernels[i].name) == kernels[i].version);
     if (i > 0) CHECK(kernels[i - 1].version < kernels[i].version);
   }
 }

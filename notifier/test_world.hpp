@@ -112,7 +112,7 @@ inline constexpr CallbackSet kEverything{
 
 class World {
  public:
-  explicit World(std::string_view kernel) : World(notifier_behaviour(*parse_kernel_version(kernel))) {}
+  explicit World(std::string_view kernel) : World(notifier_behaviour(*find_kernel(kernel))) {}
   explicit World(NotifierBehaviour behaviour)
       : core(machine().arbiter(), machine().worker(0), machine().worker(1)), mm(machine().arbiter(), core) {
     machine().reset();

@@ -122,8 +122,8 @@ class DeviceRun {
           world.system.reset();
           hardware().reset();
           world.notifier.reset();
-          world.notifier.set_behaviour(notifier_behaviour(*parse_kernel_version(kernel_)));
-          world.system.behaviour = mm_behaviour(*parse_kernel_version(kernel_));
+          world.notifier.set_behaviour(notifier_behaviour(*find_kernel(kernel_)));
+          world.system.behaviour = mm_behaviour(*find_kernel(kernel_));
           world.gru.reset();
           world.probe.reset();
           for (unsigned number = 0; number < TestMachine::kCores; ++number)

@@ -38,7 +38,7 @@ class MmWorld {
     system.reset();  // address spaces first: they point into what is reset next
     hardware().reset();
     notifier.reset();
-    const KernelVersion version = *parse_kernel_version(kernel);
+    const KernelVersion version = *find_kernel(kernel);
     notifier.set_behaviour(notifier_behaviour(version));
     std::vector<Core*> cores;
     for (unsigned number = 0; number < TestMachine::kCores; ++number) cores.push_back(&hardware().core(number));

@@ -61,6 +61,13 @@ void list_kernels() {
       "values.\n");
 }
 
+void list_changes() {
+  for (const auto& [room, changes] : {std::pair{"notifier", &notifier_changes()}, {"mm", &mm_changes()}})
+    for (const Change& change : *changes)
+      fmt::print("{}  {}  {}  {} = {}\n{}", to_text(change.since), change.commit.empty() ? "-" : change.commit, room,
+                 change.behaviour, value_text(change.value), paragraph(change.sentence, 4));
+}
+
 void list_devices() {
   bool first = true;
   for (const DeviceKind& kind : catalogue().devices) {
@@ -134,7 +141,8 @@ struct List {
 
 const std::vector<List>& lists() {
   static const std::vector<List> all{
-      {"kernels", list_kernels},         {"devices", list_devices},
+      {"kernels", list_kernels},         {"changes", list_changes},
+      {"devices", list_devices},
       {"operations", list_operations},   {"rules", [] { print_rows(catalogue().rules); }},
       {"tracepoints", list_tracepoints}, {"counters", list_counters},
       {"parameters", list_parameters},

@@ -130,6 +130,35 @@ void check_names(const std::vector<Scenario>& scenarios) {
   }
 }
 
+std::string outcome_in_words(const SummaryEntry& entry) {
+  if (entry.outcome != "passed") return entry.outcome == "failed" ? "FAILED" : entry.outcome;
+  return entry.violated.empty() ? "clean" : fmt::format("{}", fmt::join(entry.violated, " + "));
+}
+
+// For each scenario of several kernels, which neighbours do the same: "v2.6.27..v3.2 use-after-free".
+std::string overview_of_kernels(const std::vector<SummaryEntry>& entries) {
+  std::string text;
+  for (std::size_t i = 0; i < entries.size();) {
+    std::size_t end = i;
+    while (end < entries.size() && entries[end].path == entries[i].path && entries[end].variant.empty() &&
+           entries[end].seed == entries[i].seed)
+      ++end;
+    if (end - i > 2) {
+      text += fmt::format("  {}\n", entries[i].scenario);
+      for (std::size_t from = i; from < end;) {
+        std::size_t to = from;
+        while (to + 1 < end && outcome_in_words(entries[to + 1]) == outcome_in_words(entries[from])) ++to;
+        const std::string names =
+            from == to ? entries[from].kernel : fmt::format("{}..{}", entries[from].kernel, entries[to].kernel);
+        text += fmt::format("      {:17} {}\n", names, outcome_in_words(entries[from]));
+        from = to + 1;
+      }
+    }
+    i = std::max(end, i + 1);
+  }
+  return text;
+}
+
 int run(const Request& request) {
   const RunOptions options = options_of(request);
   // Every file is parsed first: a mistake in the last one costs no run.
@@ -172,6 +201,7 @@ int run(const Request& request) {
   if (request.junit) Document(*request.junit).write(junit_xml(junit));
   if (!options.directory.empty() && options.brief)
     fmt::print("outputs in {}; summary.json there has one entry per run\n", options.directory);
+  if (scenarios.size() > 1) fmt::print("{}", overview_of_kernels(summary));
   if (runs > 1)
     fmt::print("{} of {} runs as expected{}\n", passed, runs,
                never == 0 ? "" : fmt::format("; `sometimes` never held in {}", never));

@@ -203,6 +203,9 @@ void add_title(Report& report, const RunVerdict& verdict) {
     case Outcome::inconclusive:
       report.add("INCONCLUSIVE", Style::warning);
       break;
+    case Outcome::absent:
+      report.add("absent", Style::dim);
+      break;
   }
   report.add("  ").add(title(verdict), Style::bold);
 }
@@ -228,12 +231,15 @@ std::string_view outcome_name(Outcome outcome) {
       return "failed";
     case Outcome::inconclusive:
       return "inconclusive";
+    case Outcome::absent:
+      return "absent";
   }
   return "?";
 }
 
 std::string headline(const RunVerdict& verdict) {
   if (verdict.outcome == Outcome::inconclusive) return "inconclusive: a limit was reached first, " + verdict.limit;
+  if (verdict.outcome == Outcome::absent) return verdict.missing;
   for (const Violation& violation : verdict.violations)
     if (verdict.outcome == Outcome::passed || !is_expected(verdict, violation.rule))
       return fmt::format("{} at {}: {}", violation.rule, to_text(violation.at), violation.summary);
@@ -251,6 +257,7 @@ std::string report_text(const RunVerdict& verdict, bool colour) {
   Report report(colour);
   add_title(report, verdict);
   report.end();
+  if (verdict.outcome == Outcome::absent) return line_text(verdict, colour);
   const bool is_short = verdict.outcome == Outcome::passed && verdict.violations.empty();
   if (is_short) {
     report.add("        ").add(headline(verdict) + "; " + effort(verdict), Style::dim).end();
@@ -338,6 +345,7 @@ std::string verdict_json(const RunVerdict& verdict) {
                 {"outcome", outcome_name(verdict.outcome)},
                 {"headline", headline(verdict)}};
   if (!verdict.limit.empty()) document["limit"] = verdict.limit;
+  if (!verdict.missing.empty()) document["missing"] = verdict.missing;
   Json rules = Json::object();
   Json expected = Json::array();
   for (const RuleVerdict& rule : verdict.rules) {
@@ -367,6 +375,13 @@ std::string verdict_json(const RunVerdict& verdict) {
   return dumped(document);
 }
 
+std::vector<std::string> violated_rules(const RunVerdict& verdict) {
+  std::vector<std::string> rules;
+  for (const RuleVerdict& rule : verdict.rules)
+    if (rule.violated) rules.push_back(rule.rule);
+  return rules;
+}
+
 SummaryEntry summary_of(const RunVerdict& verdict, std::string directory) {
   return {verdict.scenario,
           verdict.path,
@@ -375,13 +390,15 @@ SummaryEntry summary_of(const RunVerdict& verdict, std::string directory) {
           std::string(outcome_name(verdict.outcome)),
           verdict.outcome == Outcome::passed ? "" : headline(verdict),
           std::move(directory),
-          verdict.variant};
+          verdict.variant,
+          violated_rules(verdict),
+          verdict.about};
 }
 
 std::string summary_json(std::span<const SummaryEntry> entries) {
   Json runs = Json::array();
   Json outcomes = Json::object();
-  for (const Outcome outcome : {Outcome::passed, Outcome::failed, Outcome::inconclusive})
+  for (const Outcome outcome : {Outcome::passed, Outcome::failed, Outcome::inconclusive, Outcome::absent})
     outcomes[std::string(outcome_name(outcome))] = 0;
   for (const SummaryEntry& entry : entries) {
     outcomes[entry.outcome] = outcomes.value(entry.outcome, 0) + 1;
@@ -392,6 +409,8 @@ std::string summary_json(std::span<const SummaryEntry> entries) {
                     {"seed", entry.seed},
                     {"outcome", entry.outcome},
                     {"message", entry.message},
+                    {"violated", entry.violated},
+                    {"about", entry.about},
                     {"directory", entry.directory}});
   }
   return dumped({{"format", kSummaryFormat}, {"runs", entries.size()}, {"outcomes", outcomes}, {"results", runs}});

@@ -13,7 +13,8 @@
 
 namespace secmmu {
 
-enum class Outcome : std::uint8_t { passed, failed, inconclusive };
+// absent: the kernel lacks something that the scenario does, and the scenario says so. Nothing was shown.
+enum class Outcome : std::uint8_t { passed, failed, inconclusive, absent };
 std::string_view outcome_name(Outcome outcome);
 
 struct FailedExpectation {
@@ -41,6 +42,7 @@ struct RunVerdict {
   std::string variant;  // "rules kept": the devices' rules were not switched off; empty: as the scenario says
   std::uint64_t seed = 1;
   Outcome outcome = Outcome::passed;
+  std::string missing;  // what the kernel lacks; empty: nothing that was asked for
   std::string limit;  // inconclusive: which limit was reached first, "steps: 1000000"
 
   std::vector<Violation> violations;  // in the order in which they were found
@@ -69,7 +71,10 @@ struct SummaryEntry {
   std::string message;    // one line; empty if passed
   std::string directory;  // relative to summary.json
   std::string variant{};  // as in RunVerdict
+  std::vector<std::string> violated{};
+  std::string about{};
 };
+std::vector<std::string> violated_rules(const RunVerdict& verdict);
 SummaryEntry summary_of(const RunVerdict& verdict, std::string directory);
 
 std::string verdict_json(const RunVerdict& verdict);

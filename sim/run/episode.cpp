@@ -50,6 +50,17 @@ Rights initial_rights(Protection protection) {
           protection == Protection::rx || protection == Protection::rwx};
 }
 
+// What the kernel lacks ends the run: the rest of the scenario would say nothing.
+template <class Body>
+void unless_absent(World& world, const Body& body) {
+  try {
+    body();
+  } catch (const AbsentInKernel& absent) {
+    if (world.missing.empty()) world.missing = absent.what();
+    world.platform.arbiter.request_stop();
+  }
+}
+
 Callback callback_named(std::string_view name) {
   for (const Callback callback :
        {Callback::release, Callback::clear_flush_young, Callback::clear_young, Callback::test_young,
@@ -57,6 +68,20 @@ Callback callback_named(std::string_view name) {
         Callback::secondary_tlbs, Callback::interval_invalidate, Callback::free_notifier})
     if (callback_name(callback) == name) return callback;
   throw std::logic_error("no callback " + std::string(name));
+}
+
+// Rule: a kernel that lacks something shows nothing, so that must be stated, and stated means checked.
+void judge_absence(World& world, const Expectations& expect, RunVerdict& verdict) {
+  verdict.missing = world.missing;
+  if (expect.absent || !world.missing.empty()) {
+    verdict.failed.clear();
+    if (!expect.absent)
+      verdict.failed.push_back({"the kernel has what the scenario does", world.missing, world.scenario.path});
+    if (world.missing.empty())
+      verdict.failed.push_back({"the kernel lacks something that the scenario does (absent)", "it has all of it",
+                                world.scenario.path});
+  }
+  verdict.outcome = !verdict.failed.empty() ? Outcome::failed : expect.absent ? Outcome::absent : Outcome::passed;
 }
 
 std::uint64_t expectations_in(const Scenario& scenario, const Expectations& expect) {
@@ -124,12 +149,13 @@ void Episode::start_actor(World& world, const ActorSpec& actor, Process* process
   if (device != nullptr && device->has_user_thread()) {
     Task& engine = platform_.task(engine_task(actor));
     const auto context = static_cast<unsigned>(actor.context);
-    arbiter.start(task, [device, context, process, &engine, program] {
-      device->user_thread(context, *process->mm, engine, [program] { program->run(); });
+    arbiter.start(task, [device, context, process, &engine, program, &world] {
+      device->user_thread(context, *process->mm, engine,
+                          [program, &world] { unless_absent(world, [program] { program->run(); }); });
     }, at);
     return;
   }
-  arbiter.start(task, [program] { program->run(); }, at);
+  arbiter.start(task, [program, &world] { unless_absent(world, [program] { program->run(); }); }, at);
   if (actor.mirror.empty()) return;
   Device* mirror = platform_.device(actor.mirror);
   MirrorFeed& feed = *(world.mirrors[actor.name] = std::make_unique<MirrorFeed>(arbiter));
@@ -155,7 +181,7 @@ void Episode::start_actors(World& world, const std::string& name) {
 EpisodeResult Episode::play(const std::string& kernel, std::uint64_t seed, const EpisodeOptions& options) {
   Arbiter& arbiter = platform_.arbiter;
   arbiter.bus().clear_listeners();
-  const auto version = parse_kernel_version(kernel);
+  const auto version = find_kernel(kernel);
   if (!version) throw std::logic_error("no kernel " + kernel);
   std::map<std::string, std::string> overrides;
   MachineConfig machine;
@@ -208,10 +234,10 @@ EpisodeResult Episode::play(const std::string& kernel, std::uint64_t seed, const
   if (options.listen) options.listen(arbiter.bus());
 
   arbiter.begin_setup();
-  arbiter.start(platform_.task("setup"), [this, &world] { set_up(world); });
+  arbiter.start(platform_.task("setup"), [this, &world] { unless_absent(world, [&] { set_up(world); }); });
   RunEnd end = arbiter.run({kForever, options.steps});
   std::uint64_t left = options.steps;
-  if (end != RunEnd::limit) {
+  if (end != RunEnd::limit && world.missing.empty()) {
     if (left != UINT64_MAX) left -= arbiter.steps();
     arbiter.end_setup();
     for (const ProcessSpec& spec : scenario_.processes)
@@ -223,7 +249,7 @@ EpisodeResult Episode::play(const std::string& kernel, std::uint64_t seed, const
   EpisodeResult result;
   RunVerdict& verdict = result.verdict;
   result.input_error = world.input_error;
-  if (end == RunEnd::quiet) {
+  if (end == RunEnd::quiet && world.missing.empty()) {
     if (!arbiter.unfinished().empty()) arbiter.bus().emit(Deadlock{arbiter.explain_waiting()});
     for (const ActorSpec& actor : scenario_.actors)
       if (platform_.task(actor.name).state() == TaskState::dormant)
@@ -254,7 +280,7 @@ EpisodeResult Episode::play(const std::string& kernel, std::uint64_t seed, const
   verdict.end = arbiter.now();
   verdict.steps = arbiter.steps();
   verdict.events = arbiter.bus().emitted();
-  verdict.outcome = verdict.failed.empty() ? Outcome::passed : Outcome::failed;
+  judge_absence(world, expect, verdict);
   if (end == RunEnd::limit && (verdict.violations.empty() || verdict.failed.empty())) {
     verdict.outcome = Outcome::inconclusive;
     verdict.limit = left != UINT64_MAX && arbiter.steps() >= left ? fmt::format("steps: {}", options.steps)

@@ -16,6 +16,7 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -80,6 +81,9 @@ JunitResult junit_of(const RunVerdict& verdict, bool many_seeds) {
     case Outcome::inconclusive:
       result.outcome = JunitResult::Outcome::error;
       break;
+    case Outcome::absent:
+      result.outcome = JunitResult::Outcome::skipped;
+      break;
   }
   if (verdict.outcome != Outcome::passed) {
     result.message = headline(verdict);
@@ -96,6 +100,7 @@ struct Group {
   bool kept = false;
   std::uint64_t runs = 0;
   std::uint64_t passed = 0;
+  std::string missing;                            // what the kernel lacks
   std::map<std::string, std::uint64_t> violated;  // rule, in how many runs
   std::vector<bool> sometimes;                    // which held at least once
 };
@@ -184,7 +189,7 @@ class Worker {
       }
       const RunVerdict& verdict = result.verdict;
       if (groups.empty() || groups.back().name != run.group())
-        groups.push_back({run.group(), run.kernel, verdict.variant, run.kept, 0, 0, {}, {}});
+        groups.push_back({run.group(), run.kernel, verdict.variant, run.kept, 0, 0, {}, {}, {}});
       Group& group = groups.back();
       const bool is_first_failure = group.passed == group.runs;
       add(group, result);
@@ -216,13 +221,20 @@ class Worker {
         return ExitCode::failed;
       case Outcome::inconclusive:
         return ExitCode::inconclusive;
+      case Outcome::absent:
+        return ExitCode::held;
     }
     return ExitCode::fault;
   }
 
+  static bool is_expected(const RunVerdict& verdict) {
+    return verdict.outcome == Outcome::passed || verdict.outcome == Outcome::absent;
+  }
+
   static void add(Group& group, const EpisodeResult& result) {
     ++group.runs;
-    if (result.verdict.outcome == Outcome::passed) ++group.passed;
+    if (is_expected(result.verdict)) ++group.passed;
+    group.missing = result.verdict.missing;
     for (const RuleVerdict& rule : result.verdict.rules)
       if (rule.violated) ++group.violated[rule.rule];
     group.sometimes.resize(result.sometimes.size(), false);
@@ -232,9 +244,13 @@ class Worker {
 
   // Tells one run. Of many seeds that pass, one line at the end says enough, and of many that fail one story.
   void say_run(const RunVerdict& verdict, const std::string& directory, bool many_seeds, bool is_first_failure) {
-    const bool passed = verdict.outcome == Outcome::passed;
+    const bool passed = is_expected(verdict);
     std::string report;
-    if (options_.verbose || (passed ? !many_seeds && !options_.brief : is_first_failure)) {
+    // Of kernels that all do the same the first one tells the story; the matrix has the others.
+    const bool is_new = told_.insert(fmt::format("{}{}", verdict.variant, fmt::join(violated_rules(verdict), ","))).second;
+    if (passed && !is_new && !many_seeds && !options_.verbose) {
+      report = "";
+    } else if (options_.verbose || (passed ? !many_seeds && !options_.brief : is_first_failure)) {
       report = report_text(verdict, options_.colour);
     } else if (!passed || !many_seeds) {
       report = line_text(verdict, options_.colour);
@@ -300,16 +316,19 @@ class Worker {
     }
     for (std::size_t i = 0; i < groups.size(); ++i) {
       const std::string rules = rules_text(groups[i], false);
-      text += fmt::format("  {:{}}  {}{}{}\n", names[i], width, rules.empty() ? "clean" : "violated: ", rules,
+      const std::string what = !groups[i].missing.empty() ? "absent: " + groups[i].missing
+                               : rules.empty()            ? "clean"
+                                                          : "violated: " + rules;
+      text += fmt::format("  {:{}}  {}{}\n", names[i], width, what,
                           groups[i].passed == groups[i].runs ? "" : "  (not as expected)");
     }
     return text;
   }
 
   static Json as_json(const SummaryEntry& entry) {
-    return {{"scenario", entry.scenario},  {"kernel", entry.kernel},   {"variant", entry.variant},
-            {"seed", entry.seed},          {"outcome", entry.outcome}, {"message", entry.message},
-            {"directory", entry.directory}};
+    return {{"scenario", entry.scenario},   {"kernel", entry.kernel},     {"variant", entry.variant},
+            {"seed", entry.seed},           {"outcome", entry.outcome},   {"message", entry.message},
+            {"directory", entry.directory}, {"violated", entry.violated}, {"about", entry.about}};
   }
 
   std::string relative(const std::string& directory) const {
@@ -330,6 +349,7 @@ class Worker {
 
   const Scenario& scenario_;
   const RunOptions& options_;
+  std::set<std::string> told_;  // outcomes that a report has told in full
   int pipe_;
 };
 
@@ -445,6 +465,8 @@ FileResult result_of(const Running& worker, const Scenario& scenario, int status
       entry.outcome = summary["outcome"];
       entry.message = summary["message"];
       entry.directory = summary["directory"];
+      entry.violated = summary["violated"].get<std::vector<std::string>>();
+      entry.about = summary["about"];
       result.summary.push_back(std::move(entry));
     }
     if (message.contains("end")) {

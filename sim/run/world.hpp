@@ -43,6 +43,7 @@ struct World {
   std::map<std::string, std::uint64_t> counters;  // of workloads, by dotted name
   std::function<void(const std::string& process)> start_actors_of;  // set by the episode
   std::map<std::string, std::unique_ptr<MirrorFeed>> mirrors;  // by actor
+  std::string missing;  // what the scenario did and the kernel lacks: the run ends there
   std::string input_error;  // a workload file was malformed: the run says nothing
   bool progress = false;  // a terminal is watching
 

@@ -50,7 +50,7 @@ std::string text_of(const ParameterValue& value) {
 
 // The value of a behaviour in a kernel, by the rooms' tables of changes.
 std::string kernel_behaviour(std::string_view kernel, std::string_view behaviour) {
-  const auto version = parse_kernel_version(kernel);
+  const auto version = find_kernel(kernel);
   if (!version) return "";
   const NotifierBehaviour core = notifier_behaviour(*version);
   if (const Parameter* row = notifier_behaviour_table().find(behaviour)) return text_of(row->get(&core));

@@ -80,6 +80,9 @@ const Keys& program_keys() {
 
 const Keys& expect_keys() {
   static const Keys keys = {
+      {"absent", Shape::flag, false,
+       "The kernel lacks something that the scenario does: it must, and nothing else is judged. For one kernel also "
+       "`per_kernel: {v3.2: absent}`."},
       {"violated", Shape::rules, false, "The rules that are broken, exactly; none if absent."},
       {"counters", Shape::counter_checks, false, "Comparisons of a counter at the end of every run."},
       {"sometimes", Shape::counter_checks, false, "Comparisons that must hold in at least one run."},
@@ -88,7 +91,7 @@ const Keys& expect_keys() {
       {"kept", Shape::block, false,
        "What must hold when the scenario runs again with no rule switched off: `violated` and the rest, on their own.",
        "kept"},
-      {"per_kernel", Shape::block, false, "The same keys for single kernels: violated replaces, the rest adds.",
+      {"per_kernel", Shape::block, false, "The same keys for single kernels or ranges of them (v3.7..v4.16): violated replaces, the rest adds.",
        "per_kernel"},
   };
   return keys;

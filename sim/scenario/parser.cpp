@@ -47,10 +47,10 @@ void read_kernels(const Fields& fields, Reading& reading) {
     if (items.empty() && several->node().is(Node::Kind::sequence))
       several->fail("the list is empty", "at least one kernel");
     for (const Place& item : items)
-      if (const auto kernel = item.choice(known, "kernel")) {
-        if (std::find(kernels.begin(), kernels.end(), *kernel) != kernels.end())
-          item.fail("'" + *kernel + "' is there twice", "each kernel once");
-        kernels.push_back(*kernel);
+      for (const std::string& kernel : read_kernel_names(item, known, known, "no kernel")) {
+        if (std::find(kernels.begin(), kernels.end(), kernel) != kernels.end())
+          item.fail("'" + kernel + "' is there twice", "each kernel once");
+        kernels.push_back(kernel);
       }
   }
   if (!kernels.empty()) return;
@@ -188,6 +188,7 @@ Expectations expectations_for(const Scenario& scenario, const std::string& kerne
   if (own == scenario.expect_by_kernel.end()) return all;
   const auto append = [](auto& to, const auto& from) { to.insert(to.end(), from.begin(), from.end()); };
   all.violated = own->second.violated;
+  all.absent = own->second.absent;
   append(all.counters, own->second.counters);
   append(all.sometimes, own->second.sometimes);
   append(all.order, own->second.order);

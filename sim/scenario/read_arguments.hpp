@@ -46,10 +46,11 @@ void read_by_kernel(const Place& place, const Reading& reading, const Read& read
   }
   const std::vector<std::string>& kernels = reading.scenario.kernels;
   for (const Place::Entry& entry : place.entries()) {
-    const bool known = std::find(kernels.begin(), kernels.end(), entry.key.text()) != kernels.end();
-    if (!known) entry.key.fail_name("none of this scenario's kernels", kernels);
+    const auto names = read_kernel_names(entry.key, names_in(reading.catalogue.kernels), kernels,
+                                         "none of this scenario's kernels");
     const auto value = read(entry.value);
-    if (known && value) keep(entry.key.text(), *value);
+    for (const std::string& name : names)
+      if (value) keep(name, *value);
   }
 }
 

@@ -120,6 +120,7 @@ void read_rules(const Place& place, Expectations& into, const Reading& reading) 
 }
 
 void read_block(const Fields& fields, Expectations& into, Reading& reading) {
+  if (const auto absent = fields.find("absent")) into.absent = absent->flag().value_or(false);
   if (const auto violated = fields.find("violated")) read_rules(*violated, into, reading);
   if (const auto counters = fields.find("counters")) read_counter_checks(*counters, into.counters, reading);
   if (const auto sometimes = fields.find("sometimes")) read_counter_checks(*sometimes, into.sometimes, reading);
@@ -191,11 +192,17 @@ void read_expectations(const Place& place, Reading& reading) {
   const auto per_kernel = fields.find("per_kernel");
   if (!per_kernel || !per_kernel->mapping("kernels of the scenario")) return;
   for (const Place::Entry& entry : per_kernel->entries()) {
-    if (std::find(scenario.kernels.begin(), scenario.kernels.end(), entry.key.text()) == scenario.kernels.end())
-      entry.key.fail_name("none of this scenario's kernels", scenario.kernels);
-    Expectations& expected = scenario.expect_by_kernel[entry.key.text()];
+    Expectations expected;
     expected.violated = scenario.expect.violated;
-    read_block(Fields(entry.value, plain_expect_keys(), "the expectations for a kernel"), expected, reading);
+    if (entry.value.node().is(Node::Kind::scalar) && entry.value.text() == "absent")
+      expected.absent = true;
+    else
+      read_block(Fields(entry.value, plain_expect_keys(), "the expectations for a kernel, or the word absent"), expected,
+                 reading);
+    for (const std::string& kernel : read_kernel_names(entry.key, names_in(reading.catalogue.kernels), scenario.kernels,
+                                                       "none of this scenario's kernels"))
+      if (!scenario.expect_by_kernel.emplace(kernel, expected).second)
+        entry.key.fail("the expectations of " + kernel + " are there twice", "each kernel once");
   }
 }
 

@@ -97,4 +97,9 @@ void check_memory(const Symbols& symbols, Diagnostics& out);
 // Gives steps without pages all of their buffer, device programs without a context the next free one.
 void fill_in(Reading& reading, const Symbols& symbols, Diagnostics& out);
 
+// One kernel, `all`, or a range of neighbours such as v3.7..v4.16, out of `allowed`, in order of `known`. Of a
+// range those that are not allowed are left out.
+std::vector<std::string> read_kernel_names(const Place& place, const std::vector<std::string>& known,
+                                           const std::vector<std::string>& allowed, std::string_view what);
+
 }  // namespace secmmu::language

@@ -163,6 +163,7 @@ Node pattern_node(const EventPattern& pattern) {
 
 Node expect_node(const Expectations& expect) {
   Node node = Node::mapping();
+  if (expect.absent) node.add("absent", Node::flag(true));
   node.add("violated", words_node(expect.violated));
   add_if_any(node, "counters", checks_node(expect.counters));
   add_if_any(node, "sometimes", checks_node(expect.sometimes));

@@ -184,6 +184,7 @@ struct ValueCheck {  // at the end of the run, read without side effects through
 };
 
 struct Expectations {
+  bool absent = false;                  // the kernel lacks something that the scenario does: nothing else is judged
   std::vector<std::string> violated;    // exactly these rules are broken; empty: none
   std::vector<CounterCheck> counters;   // in every run
   std::vector<CounterCheck> sometimes;  // in at least one run of the kernel

@@ -187,8 +187,8 @@ class Schema {
 
   Json per_kernel() {
     return {{"type", "object"},
-            {"propertyNames", values_.shape(Shape::kernel)},
-            {"additionalProperties", object_of(plain_expect_keys())}};
+            {"propertyNames", values_.kernel_key()},
+            {"additionalProperties", {{"anyOf", {object_of(plain_expect_keys()), {{"const", "absent"}}}}}}};
   }
 
   Json arguments(const Verb& verb, User user) {

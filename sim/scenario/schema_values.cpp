@@ -34,6 +34,13 @@ Json SchemaValues::one_of_words(const std::vector<std::string>& words) {
   return {{"enum", words}};
 }
 
+// One kernel, a range of them, or all.
+Json SchemaValues::kernel_key() const {
+  return {{"anyOf",
+           {one_of_words(names_in(known_.kernels)),
+            {{"type", "string"}, {"pattern", "^(all|v[0-9][-0-9.a-z]*[.][.]v[0-9][-0-9.a-z]*)$"}}}}};
+}
+
 Json SchemaValues::words_or_list(const std::vector<std::string>& words) { return or_list(one_of_words(words)); }
 
 Json SchemaValues::shape(Shape shape) const {
@@ -76,9 +83,9 @@ Json SchemaValues::shape(Shape shape) const {
     case Shape::lock_kind:
       return one_of_words(lock_kind_words());
     case Shape::result:
-      return for_each_kernel(one_of_words(result_words()), one_of_words(names_in(known_.kernels)));
+      return for_each_kernel(one_of_words(result_words()), kernel_key());
     case Shape::want:
-      return for_each_kernel(number(0, UINT64_MAX), one_of_words(names_in(known_.kernels)));
+      return for_each_kernel(number(0, UINT64_MAX), kernel_key());
     case Shape::value_or_absent: {
       Json value = number(0, UINT64_MAX);
       value["anyOf"].push_back({{"const", "absent"}});
@@ -87,7 +94,7 @@ Json SchemaValues::shape(Shape shape) const {
     case Shape::kernel:
       return one_of_words(names_in(known_.kernels));
     case Shape::kernels:
-      return or_list(one_of_words(names_in(known_.kernels)), false);
+      return or_list(kernel_key(), false);
     case Shape::kind:
       return one_of_words(names_in(known_.devices));
     case Shape::rules:

@@ -18,6 +18,7 @@ class SchemaValues {
   Json parameter(const Parameter& row) const;
   static Json one_of_words(const std::vector<std::string>& words);
   static Json words_or_list(const std::vector<std::string>& words);
+  Json kernel_key() const;
 
  private:
   const Catalogue& known_;
