@@ -63,7 +63,7 @@ class Program:
         return {match[1] for match in re.finditer(rf"^{indent}([\w.-]+)[ :]", self.list(what) + "\n", re.M)}
 
     def operations(self):
-        return {match[1] for match in re.finditer(r"^([a-z]+)", self.list("operations"), re.M)}
+        return {match[1] for match in re.finditer(r"^([a-z_]+)", self.list("operations"), re.M)}
 
     def protocol_rules(self):
         return {match[1] for match in re.finditer(r"^ {4,6}([a-z]+(?:-[a-z]+)+)  ", self.list("devices"), re.M)}

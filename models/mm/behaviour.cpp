@@ -32,6 +32,10 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
           .choice("mprotect_upgrade", &B::mprotect_upgrade, {"never", "dirty", "exclusive"},
                   "Which private pages mprotect itself makes writable again: none, so that each takes a fault; those "
                   "never shared and dirty; those never shared.")
+          .choice("reaper", &B::reaper, {"absent", "unannounced", "skips-subscribed", "skips-blockable", "asks"},
+                  "How the out-of-memory reaper takes pages: there is none; without a word to subscribers; only from "
+                  "processes without subscribers; only if none of them may block; or VMA by VMA, with a start that may "
+                  "not block and may be refused.")
           .flag("munmap_downgrades", &B::munmap_downgrades,
                 "munmap takes the pages out with mmap_lock held for reading only, so that faults elsewhere go on.")
           .choice(

@@ -27,7 +27,7 @@ void replace(Mm& mm, const Vma& vma, Vpn page, Pfn fresh) {
   announce_write(mm, page);
   const Pte old = mm.table.read(page);
   store(mm, page, old, Pte{}, "cow");
-  flush_tlbs(mm, one_page(page));
+  flush_tlbs_and_tell(mm, one_page(page));
   if (behaviour.cow_notify == "invalidate-page" && notifier.behaviour().invalidate_page)
     notifier.invalidate_page(mm, page);
   if (change_pte && behaviour.change_pte_first) notifier.change_pte(mm, page, fresh, true);
@@ -70,7 +70,11 @@ FaultResult copy(Mm& mm, const Vma& vma, Vpn page, Pfn old, std::string_view& ho
     how = "cow_copy";
   }
   mm.page_table_lock.unlock();
-  if (announce) system.notifier.invalidate_range_end(announced);
+  // invalidate_range has been called where it had to be, under the lock.
+  if (announce && system.notifier.behaviour().only_end)
+    system.notifier.invalidate_range_only_end(announced);
+  else if (announce)
+    system.notifier.invalidate_range_end(announced);
   if (!same) memory.put(fresh);
   memory.put(old);
   return FaultResult::resolved;

@@ -12,6 +12,14 @@ void flush_tlbs(Mm& mm, PageRange pages) {
   if (system.notifier.behaviour().secondary_tlbs) system.notifier.arch_invalidate_secondary_tlbs(mm, pages);
 }
 
+// Rule (v3.19 to v6.5): a device that walks the CPUs' tables may have refilled its TLB since start. It is told
+// after the CPUs were flushed and before the pages go. From v6.6 on the flush itself tells it.
+void flush_tlbs_and_tell(Mm& mm, PageRange pages) {
+  flush_tlbs(mm, pages);
+  NotifierCore& notifier = mm.system.notifier;
+  if (notifier.behaviour().invalidate_range) notifier.invalidate_range(mm, pages);
+}
+
 Gather::Gather(Mm& space, bool whole_mm) : mm(space), whole_mm_(whole_mm) { ++mm.pending_gathers; }
 
 void Gather::changed(Vpn page) {
@@ -33,7 +41,7 @@ void Gather::flush() {
   const bool everything = whole_mm_ || mm.system.behaviour.gather_flush == "whole-mm";
   const PageRange pages = everything ? kWholeSpace : hull_;
   hull_ = {};
-  flush_tlbs(mm, pages);
+  flush_tlbs_and_tell(mm, pages);
 }
 
 void Gather::flush_and_free() {

@@ -11,6 +11,8 @@ namespace secmmu {
 // Flushes the CPUs that may hold translations of the pages, and with them the secondary TLBs that share
 // the CPU's page tables. Points.
 void flush_tlbs(Mm& mm, PageRange pages);
+// The same, and tells subscribers that walk the page tables themselves (v3.19 to v6.5: invalidate_range).
+void flush_tlbs_and_tell(Mm& mm, PageRange pages);
 
 class Gather {
  public:

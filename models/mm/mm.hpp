@@ -57,6 +57,10 @@ struct MmBehaviour {
   std::string cow_reuse = "exclusive";         // one-mapping | one-reference | exclusive
   std::string mprotect_upgrade = "exclusive";  // never | dirty | exclusive
 
+  // --- the out-of-memory reaper ---
+  // absent | unannounced | skips-subscribed | skips-blockable | asks: how it takes pages from a dying process
+  std::string reaper = "asks";
+
   // --- locks ---
   bool munmap_downgrades = true;              // munmap unmaps with mmap_lock held for reading only
   std::string exit_lock = "read-then-write";  // none | read-then-write: how exit_mmap holds mmap_lock
@@ -191,6 +195,9 @@ Errno brk(Mm& mm, VirtAddr end, VirtAddr& result);
 // `child` is a new, empty address space: it gets the parent's VMAs and shares private pages copy-on-write.
 // After ENOMEM it holds a part of them; mmput takes that back.
 Errno fork(Mm& parent, Mm& child);
+// The out-of-memory reaper, or process_mrelease: takes the private pages of a process that is about to die. It
+// must not wait for a device: EAGAIN if some VMAs had to be left. ESRCH: the address space has ended.
+Errno oom_reap(Mm& victim);
 // A user of the address space goes; the last one runs exit_mmap (release, unmap all, free tables).
 void mmput(Mm& mm);
 

@@ -1,6 +1,9 @@
 // callback-after-unregister: a subscriber was called although its owner may have freed it.
 #include <fmt/format.h>
 
+#include <map>
+#include <string>
+
 #include "sim/oracle/translation_rule.hpp"
 
 namespace secmmu {
@@ -13,7 +16,11 @@ class CallbackAfterUnregister final : public Rule {
   void listen(Bus& bus) override {
     bus.listen<CallbackBegin>([this](const CallbackBegin& e, const Stamp& stamp) {
       const Registration& registration = *ledger_.registration(e.serial);
-      if (registration.freed.happened())
+      if (drivers_gone_.contains(registration.device))
+        report(registration, stamp,
+               fmt::format("{}'s {} was called after the module of its driver was gone", e.subscriber,
+                           callback_name(e.callback)));
+      else if (registration.freed.happened())
         report(registration, stamp,
                fmt::format("{}'s {} was called after its subscription had been freed", e.subscriber,
                            callback_name(e.callback)));
@@ -27,7 +34,11 @@ class CallbackAfterUnregister final : public Rule {
     bus.listen<SubscriptionFreed>([this](const SubscriptionFreed& e, const Stamp& stamp) {
       still_running(e.serial, stamp, "the subscription was freed");
     });
+    bus.listen<DriverGone>([this](const DriverGone& e, const Stamp& stamp) {
+      drivers_gone_.try_emplace(ledger_.names().id_of(e.device), moment_of(stamp));
+    });
   }
+  void reset() override { drivers_gone_.clear(); }
 
  private:
   void still_running(std::uint64_t serial, const Stamp& stamp, const char* what) {
@@ -53,9 +64,13 @@ class CallbackAfterUnregister final : public Rule {
           story.tell(registration.unregistered,
                      fmt::format("unregister of {} returned: its owner may free it", device));
           story.tell(registration.freed, fmt::format("the subscription of {} was freed", device));
+          if (const auto gone = drivers_gone_.find(registration.device); gone != drivers_gone_.end())
+            story.tell(gone->second, fmt::format("the module of {}'s driver was unloaded", device));
           story.tell_locks();
         });
   }
+
+  std::map<Names::Id, Moment> drivers_gone_;
 };
 
 }  // namespace
@@ -73,11 +88,13 @@ everybody who found it in the list before has left its read section. put waits i
 but in the background: the memory goes with free_notifier.
 
 Where it is checked. By registration, not by name: at each callback_begin that follows unregister_end
-or subscription_free of the same registration, and at those two events if a callback still runs.
+or subscription_free of the same registration, and at those two events if a callback still runs; and at
+each callback_begin, free_notifier's too, of a device whose module is gone (driver_gone).
 
 The typical bug. A walk along the list outside a read section; unregister without its grace period
 (unregister_no_release gives none: the driver must wait itself); a driver that frees its
-subscription at put instead of in free_notifier.
+subscription at put instead of in free_notifier; a module that is unloaded while a free_notifier of it
+is still to come (mmu_notifier_synchronize waits for those).
 
 How to fix it. Keep the walk inside the section; free after synchronize, or in free_notifier.
 

@@ -13,6 +13,7 @@ const std::vector<RuleRow>& rule_rows() {
       unbalanced_range_rule(),
       callback_after_unregister_rule(),
       callback_after_release_rule(),
+      double_unlink_rule(),
       sleep_in_atomic_rule(),
       lock_order_rule(),
       deadlock_rule(),

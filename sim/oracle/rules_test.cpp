@@ -645,6 +645,20 @@ TEST_CASE("oracle: callback-after-unregister") {
     h.begin("gru0", Callback::release, kWholeSpace);
     CHECK(h.broken() == "callback-after-unregister");
   }
+  SUBCASE("free_notifier after its module was gone") {
+    h.bus.emit(DriverGone{"gru0"});
+    CHECK(h.broken() == "");
+    h.begin("gru0", Callback::free_notifier, kWholeSpace);
+    REQUIRE(h.broken() == "callback-after-unregister");
+    CHECK(h.oracle.violations()[0].summary.find("after the module of its driver was gone") != std::string::npos);
+  }
+  SUBCASE("free_notifier before its module goes, and the module of another: legal") {
+    h.bus.emit(DriverGone{"gru1"});
+    h.begin("gru0", Callback::free_notifier, kWholeSpace);
+    h.end("gru0", Callback::free_notifier, kWholeSpace);
+    h.bus.emit(DriverGone{"gru0"});
+    CHECK(h.broken() == "");
+  }
   SUBCASE("begins after it was freed") {
     h.bus.emit(SubscriptionFreed{"app", 1, "gru0", serial});
     h.begin("gru0", Callback::end, {{4}, {8}});
@@ -714,6 +728,21 @@ TEST_CASE("oracle: no-progress") {
   }
 }
 
+TEST_CASE("oracle: double-unlink") {
+  Mapped h;
+  const std::uint64_t first = h.serials["gru0"];
+  h.bus.emit(Unlinked{"app", 1, "gru0", first, true});
+  SUBCASE("the same entry again") {
+    h.bus.emit(Unlinked{"app", 1, "gru0", first, false});
+    CHECK(h.broken() == "double-unlink");
+  }
+  SUBCASE("a new registration of the same device: legal") {
+    h.enroll("gru0");
+    h.bus.emit(Unlinked{"app", 1, "gru0", h.serials["gru0"], true});
+    CHECK(h.broken() == "");
+  }
+}
+
 TEST_CASE("oracle: reference-count") {
   History h;
   h.bus.emit(MmCreated{"app", 1});
@@ -726,7 +755,7 @@ TEST_CASE("oracle: reference-count") {
 }
 
 TEST_CASE("oracle: every rule has a text, and the texts keep to their form") {
-  CHECK(oracle_rules().size() == 13);
+  CHECK(oracle_rules().size() == 14);
   for (const RuleInfo& rule : oracle_rules()) {
     CAPTURE(rule.name);
     CHECK(find_oracle_rule(rule.name) == &rule);

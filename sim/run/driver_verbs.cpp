@@ -61,6 +61,11 @@ std::string_view do_unload(ActorProgram& program, const Step& step) {
   return "ok";
 }
 
+std::string_view do_oom_reap(ActorProgram& program, const Step& step) {
+  Mm* mm = named_mm(program, step);
+  return mm == nullptr ? "ESRCH" : errno_name(oom_reap(*mm));
+}
+
 std::string_view do_mmget(ActorProgram& program, const Step& step) {
   Mm* mm = named_mm(program, step);
   return mm != nullptr && mm->users().get_unless_zero() ? "ok" : "ESRCH";
@@ -128,6 +133,7 @@ const std::vector<std::pair<std::string_view, ProgramVerb>>& driver_verbs() {
       {"driver_exit", do_driver_exit},
       {"synchronize", do_synchronize},
       {"unload", do_unload},
+      {"oom_reap", do_oom_reap},
       {"mmget", do_mmget},
       {"mmput", do_mmput},
       {"mmgrab", do_mmgrab},

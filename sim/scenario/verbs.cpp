@@ -142,6 +142,10 @@ std::vector<Verb> make_verbs() {
        kCpu,
        false,
        {}},
+      process_verb("oom_reap",
+                   "The out-of-memory reaper (process_mrelease) takes the private pages of a dying process; EAGAIN if a "
+                   "subscriber would have to wait.",
+                   kCpu),
       process_verb("mmget", "Becomes a user of the process's memory, if it still has one (mmget_not_zero).", kCpu),
       process_verb("mmput", "Gives that up; the last one ends the address space, whoever it is.", kCpu | kProbe),
       process_verb("mmgrab", "Holds the address space's structure, not its memory.", kCpu),
