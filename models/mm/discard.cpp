@@ -1,4 +1,8 @@
-// madvise(MADV_DONTNEED): the pages go, the mapping stays.
+// madvise: the pages go, the mapping stays. MADV_DONTNEED takes them from this address space, MADV_REMOVE out
+// of the shared object and so from everyone who maps it.
+#include <algorithm>
+#include <vector>
+
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
 
@@ -25,6 +29,67 @@ Errno madvise_dontneed(Mm& mm, PageRange range) {
     }
     unlock_for_reading(mm);
     return mapped == range.pages() ? Errno::ok : Errno::enomem;
+  });
+}
+
+namespace {
+
+// Rule: the address spaces that map the object are found by the reverse map; their mmap_lock is not taken. So
+// this runs beside any system call of theirs.
+void unmap_everywhere(MmSystem& system, SharedObject& object, std::uint64_t first, std::uint64_t end) {
+  struct Place {
+    Mm* mm;
+    PageRange pages;
+  };
+  std::vector<Place> places;  // as they are at this instant
+  for (const auto& space : system.spaces()) {
+    if (space->torn_down) continue;
+    for (const Vma& vma : space->vmas_in(kWholeSpace)) {
+      if (!vma.attributes.shared || vma.attributes.object != &object) continue;
+      const std::uint64_t offset = vma.offset_of(vma.pages.first);
+      const std::uint64_t low = std::max(first, offset);
+      const std::uint64_t high = std::min(end, offset + vma.pages.pages());
+      if (low < high) places.push_back({space.get(), {vma.pages.first + (low - offset), vma.pages.first + (high - offset)}});
+    }
+  }
+  for (const Place& place : places) {
+    Gather gather(*place.mm);
+    InvalidateRange announced{place.mm, place.pages, InvalidateEvent::clear};
+    system.notifier.invalidate_range_start(announced);
+    zap(gather, place.pages, true, "zap");
+    system.notifier.invalidate_range_end(announced);
+    gather.finish();
+  }
+}
+
+}  // namespace
+
+// Rule: mmap_lock is held only to find out what is mapped there. Unmapped again until nobody maps what is given
+// back: a fault, or an mremap, may have been faster.
+Errno madvise_remove(Mm& mm, PageRange range) {
+  return system_call(mm, "madvise", range, [&] {
+    if (!is_user_range(range)) return Errno::einval;
+    MmSystem& system = mm.system;
+    lock_for_reading(mm);
+    system.arbiter.step(system.costs.vma_work);
+    const VmaList pieces = vmas_in(mm.vmas, range);
+    std::uint64_t mapped = 0;
+    for (const Vma& piece : pieces) mapped += piece.attributes.shared ? piece.pages.pages() : 0;
+    const bool whole = mapped == range.pages();
+    if (whole)  // keeps the objects
+      for (const Vma& piece : pieces) piece.attributes.object->mapped(1);
+    unlock_for_reading(mm);
+    if (!whole) return Errno::einval;
+    for (const Vma& piece : pieces) {
+      SharedObject& object = *piece.attributes.object;
+      const std::uint64_t first = piece.offset_of(piece.pages.first);
+      const std::uint64_t end = first + piece.pages.pages();
+      do {
+        unmap_everywhere(system, object, first, end);
+      } while (!object.free_unmapped(first, end));
+      system.unmap_object(object, 1);
+    }
+    return Errno::ok;
   });
 }
 

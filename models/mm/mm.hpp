@@ -52,6 +52,7 @@ struct MmBehaviour {
   bool zap_flushes_under_lock = true;     // a zap that must flush early does so before it drops the PTE lock
   bool gather_collision = true;           // a gather that ends while another is open flushes everything
   std::string mprotect_flush = "gather";  // always | if-changed | gather
+  std::string mremap_flush = "under-lock";  // each-page | after-move | dirty-under-lock | under-lock
 
   // --- when a write fault copies, when mprotect gives the write bit back ---
   std::string cow_reuse = "exclusive";         // one-mapping | one-reference | exclusive
@@ -181,6 +182,8 @@ Errno mmap(Mm& mm, const MmapRequest& request, VirtAddr& result);  // EINVAL, EN
 Errno munmap(Mm& mm, PageRange range);                             // EINVAL
 Errno mprotect(Mm& mm, PageRange range, Rights rights);            // ENOMEM at the first hole
 Errno madvise_dontneed(Mm& mm, PageRange range);                   // ENOMEM if a part is not mapped
+// Punches a hole into the shared object that is mapped there: out of every address space, then freed.
+Errno madvise_remove(Mm& mm, PageRange range);  // EINVAL if a part is not mapped, or not shared
 // Moves [from, from + old pages) to `to` (fixed) or a fresh place, or grows or shrinks in place if it can.
 struct MremapRequest {
   PageRange from;

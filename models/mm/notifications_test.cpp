@@ -298,6 +298,46 @@ TEST_CASE("mremap: a move announces the old place twice and the new one never") 
         "S UNMAP 2-4, 2:rw>-, 40:->rw, 3:rw>-, 41:->rw, F 2-4, E 2-4, S UNMAP 2-4, E 2-4");
 }
 
+TEST_CASE("mremap flushes page by page, then once for all tables, then dirty ones, then each table in its lock") {
+  const auto moves = [](std::string_view kernel, bool dirty) {
+    return play(
+        kernel,
+        [dirty](Stage& stage) {
+          CHECK(stage.map(511, 2, kReadWrite, true) == Errno::ok);  // the border of two tables lies between
+          for (const std::uint64_t page : {511, 512}) CHECK((dirty ? stage.write(page, 1) : stage.read(page) == 0));
+        },
+        [](Stage& stage) {
+          VirtAddr where;
+          CHECK(mremap(*stage.mm, {stage.pages(511, 513), 2, true, true, stage.at(1024)}, where) == Errno::ok);
+        });
+  };
+  const std::string before = "S UNMAP 511-513, 511:rw>-, ";
+  CHECK(moves("v2.6.27", false).starts_with(before + "F 511-512, 1024:->rw, 512:rw>-, F 512-513, 1025:->rw, E "));
+  for (const char* kernel : {"v3.2", "v4.16"})
+    CHECK(moves(kernel, false).starts_with(before + "1024:->rw, 512:rw>-, 1025:->rw, F 511-513, E "));
+  const std::string by_table = before + "1024:->rw, F 511-512, 512:rw>-, 1025:->rw, F 512-513, E ";
+  CHECK(moves("v4.16", true).starts_with(by_table));
+  CHECK(moves("v4.19", false).starts_with(by_table));
+}
+
+TEST_CASE("MADV_REMOVE: out of everyone who maps the object, then freed; nothing for private memory") {
+  CHECK(play(
+            "v4.19",
+            [](Stage& stage) {
+              CHECK(stage.map(16, 3, kReadWrite, true) == Errno::ok);
+              for (const std::uint64_t page : {16, 17, 18}) CHECK(stage.write(page, page));
+              stage.fork_child();
+            },
+            [](Stage& stage) {
+              CHECK(madvise_remove(*stage.child, stage.pages(17, 19)) == Errno::ok);  // by who never touched it
+              CHECK(stage.read(16) == 16);
+              CHECK(madvise_remove(*stage.mm, stage.pages(0, 2)) == Errno::einval);
+              CHECK(madvise_remove(*stage.mm, stage.pages(18, 20)) == Errno::einval);
+              stage.log.text += " |";
+              CHECK(stage.read(17) == 0);
+            }) == "S CLEAR 17-19, 17:rw>-, 18:rw>-, F 17-19, E 17-19, free, free |, 17:->rw");
+}
+
 TEST_CASE("mremap in place: growing says nothing, shrinking unmaps the tail") {
   const Act act = [](Stage& stage) {
     VirtAddr where;

@@ -6,8 +6,11 @@ namespace secmmu {
 
 namespace {
 
-// Takes the entries of one table's pages over to where they go. True: all of them.
-bool move_table(Mm& mm, PageRange from, Vpn to) {
+// Takes the entries of one table's pages over to where they go. True: all of them. `pending`: the hull of what
+// is still to be flushed.
+bool move_table(Mm& mm, PageRange from, Vpn to, PageRange& pending) {
+  const std::string& when = mm.system.behaviour.mremap_flush;
+  bool dirty = false;
   for (const Vpn last : {to, to + (from.pages() - 1)})
     if (!mm.table.ensure(last)) return false;
   PageRange changed;
@@ -17,12 +20,20 @@ bool move_table(Mm& mm, PageRange from, Vpn to) {
     announce_write(mm, page);
     const Pte entry = mm.table.read(page);
     store(mm, page, entry, Pte{}, "move");
+    if (when == "each-page") flush_tlbs(mm, one_page(page));
+    dirty |= entry.dirty();
     announce_write(mm, target);
     store(mm, target, Pte{}, entry, "move");
     changed = changed.empty() ? one_page(page) : PageRange{changed.first, page + 1};
   }
-  // Under the lock: whoever finds the page at its new place may not meet a CPU that uses it at the old one.
-  if (!changed.empty()) flush_tlbs(mm, changed);
+  // Rule (v4.19 on): under the lock, for whoever finds the page at its new place may free it, and may not meet
+  // a CPU that uses it at the old one.
+  if (changed.empty() || when == "each-page") {
+  } else if (when == "under-lock" || (when == "dirty-under-lock" && dirty)) {
+    flush_tlbs(mm, changed);
+  } else {
+    pending = pending.empty() ? changed : PageRange{pending.first, changed.end};
+  }
   mm.page_table_lock.unlock();
   return true;
 }
@@ -33,10 +44,12 @@ bool move_entries(Mm& mm, PageRange from, Vpn to) {
   InvalidateRange announced{&mm, from, InvalidateEvent::unmap};
   mm.system.notifier.invalidate_range_start(announced);
   bool done = true;
+  PageRange pending;
   for (const PageRange table : populated_tables(mm, from)) {
-    done = move_table(mm, table, to + (table.first - from.first));
+    done = move_table(mm, table, to + (table.first - from.first), pending);
     if (!done) break;
   }
+  if (!pending.empty()) flush_tlbs(mm, pending);
   mm.system.notifier.invalidate_range_end(announced);
   return done;
 }

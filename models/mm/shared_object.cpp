@@ -1,6 +1,7 @@
 #include "models/mm/shared_object.hpp"
 
 #include <utility>
+#include <vector>
 
 namespace secmmu {
 
@@ -14,6 +15,22 @@ Pfn SharedObject::page(std::uint64_t offset, std::string_view owner) {
   const Pfn winner = it->second;
   if (!inserted) memory_.put(fresh);  // somebody else brought it meanwhile
   return winner;
+}
+
+bool SharedObject::free_unmapped(std::uint64_t first, std::uint64_t end) {
+  std::vector<Pfn> gone;
+  bool all = true;
+  for (auto it = pages_.lower_bound(first); it != pages_.end() && it->first < end;) {
+    if (memory_.frame(it->second).mappings != 0) {
+      all = false;
+      ++it;
+      continue;
+    }
+    gone.push_back(it->second);
+    it = pages_.erase(it);
+  }
+  for (const Pfn frame : gone) memory_.put(frame);
+  return all;
 }
 
 void SharedObject::free_pages() {

@@ -18,6 +18,8 @@ class SharedObject {
   Pfn page(std::uint64_t offset, std::string_view owner);
   const std::map<std::uint64_t, Pfn>& pages() const { return pages_; }
   void free_pages();  // points
+  // Gives back those pages of [first, end) that nobody maps. True: none of them is left. Points.
+  bool free_unmapped(std::uint64_t first, std::uint64_t end);
 
   // How many pages of VMAs map it.
   void mapped(std::uint64_t pages) { mapped_ += pages; }

@@ -150,6 +150,10 @@ std::string_view do_dontneed(ActorProgram& program, const Step& step) {
   return on_pages(program, step, [](Mm& mm, PageRange pages) { return madvise_dontneed(mm, pages); });
 }
 
+std::string_view do_remove(ActorProgram& program, const Step& step) {
+  return on_pages(program, step, [](Mm& mm, PageRange pages) { return madvise_remove(mm, pages); });
+}
+
 std::string_view do_mremap(ActorProgram& program, const Step& step) {
   BufferPlace* buffer = buffer_of(program, step.buffer);
   if (buffer == nullptr) return "EINVAL";
@@ -222,6 +226,7 @@ const std::vector<std::pair<std::string_view, Verb>>& verb_functions() {
   static const std::vector<std::pair<std::string_view, Verb>> table = {
       {"read", do_read},         {"write", do_write},       {"access", do_access}, {"mmap", do_mmap},
       {"munmap", do_munmap},     {"mprotect", do_mprotect}, {"dontneed", do_dontneed}, {"mremap", do_mremap},
+      {"remove", do_remove},
       {"brk", do_brk},           {"fork", do_fork},         {"exit", do_exit},     {"delay", do_delay},
       {"sleep", do_sleep},       {"barrier", do_barrier},
   };
