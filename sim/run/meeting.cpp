@@ -48,6 +48,8 @@ void Meetings::release(Barrier& barrier) {
 void Meetings::meet(const std::string& name, const std::string& party) {
   Barrier& barrier = barriers_.at(name);
   if (barrier.gone.contains(party)) return;
+  // A script is held once: a second run of it, beside one that still waits, goes through too.
+  if (barrier.scripts.contains(party) && barrier.arrived.contains(party)) return;
   barrier.arrived.insert(party);
   if (barrier.complete()) {
     release(barrier);
