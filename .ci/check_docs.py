@@ -69,7 +69,7 @@ class Program:
         return {match[1] for match in re.finditer(r"^ {4,6}([a-z]+(?:-[a-z]+)+)  ", self.list("devices"), re.M)}
 
     def kernels(self):
-        return {match[1] for match in re.finditer(r"^(v[\d.]+)(?:$|  (?!\())", self.list("kernels").partition("What changed")[0], re.M)}
+        return {match[1] for match in re.finditer(r"^(v[\d.]+(?:-rc)?)(?:$|  (?!\())", self.list("kernels").partition("What changed")[0], re.M)}
 
 
 class Check:

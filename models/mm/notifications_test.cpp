@@ -320,7 +320,7 @@ TEST_CASE("mremap flushes page by page, then once for all tables, then dirty one
   CHECK(moves("v4.19", false).starts_with(by_table));
 }
 
-TEST_CASE("MADV_REMOVE: out of everyone who maps the object, then freed; nothing for private memory") {
+TEST_CASE("MADV_REMOVE: out of everyone who maps the object, then freed, nothing for private memory") {
   CHECK(play(
             "v4.19",
             [](Stage& stage) {

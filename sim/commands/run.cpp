@@ -137,24 +137,28 @@ std::string outcome_in_words(const SummaryEntry& entry) {
 
 // For each scenario of several kernels, which neighbours do the same: "v2.6.27..v3.2 use-after-free".
 std::string overview_of_kernels(const std::vector<SummaryEntry>& entries) {
+  std::vector<std::string> order;
+  std::map<std::string, std::vector<const SummaryEntry*>> scenarios;
+  for (const SummaryEntry& entry : entries) {
+    if (!entry.variant.empty() || entry.path.empty()) continue;
+    std::vector<const SummaryEntry*>& runs = scenarios[entry.scenario];
+    if (runs.empty()) order.push_back(entry.scenario);
+    if (runs.empty() || runs.front()->seed == entry.seed) runs.push_back(&entry);
+  }
   std::string text;
-  for (std::size_t i = 0; i < entries.size();) {
-    std::size_t end = i;
-    while (end < entries.size() && entries[end].path == entries[i].path && entries[end].variant.empty() &&
-           entries[end].seed == entries[i].seed)
-      ++end;
-    if (end - i > 2) {
-      text += fmt::format("  {}\n", entries[i].scenario);
-      for (std::size_t from = i; from < end;) {
-        std::size_t to = from;
-        while (to + 1 < end && outcome_in_words(entries[to + 1]) == outcome_in_words(entries[from])) ++to;
-        const std::string names =
-            from == to ? entries[from].kernel : fmt::format("{}..{}", entries[from].kernel, entries[to].kernel);
-        text += fmt::format("      {:17} {}\n", names, outcome_in_words(entries[from]));
-        from = to + 1;
-      }
+  for (const std::string& name : order) {
+    const std::vector<const SummaryEntry*>& runs = scenarios[name];
+    if (runs.size() <= 2) continue;
+    text += fmt::format("  {}\n", name);
+    for (std::size_t from = 0; from < runs.size();) {
+      const std::string what = outcome_in_words(*runs[from]);
+      std::size_t to = from;
+      while (to + 1 < runs.size() && outcome_in_words(*runs[to + 1]) == what) ++to;
+      const std::string kernels =
+          from == to ? runs[from]->kernel : fmt::format("{}..{}", runs[from]->kernel, runs[to]->kernel);
+      text += fmt::format("      {:17} {}\n", kernels, what);
+      from = to + 1;
     }
-    i = std::max(end, i + 1);
   }
   return text;
 }

@@ -70,11 +70,15 @@ Callback callback_named(std::string_view name) {
   throw std::logic_error("no callback " + std::string(name));
 }
 
-// Rule: a kernel that lacks something shows nothing, so that must be stated, and stated means checked.
+// Rule: a kernel that lacks something shows nothing, so that must be stated, and stated means checked. What the
+// run did before it ended there counts all the same: a violation is never swallowed.
 void judge_absence(World& world, const Expectations& expect, RunVerdict& verdict) {
   verdict.missing = world.missing;
   if (expect.absent || !world.missing.empty()) {
     verdict.failed.clear();
+    for (const RuleVerdict& rule : verdict.rules)
+      if (rule.violated && !rule.expected)
+        verdict.failed.push_back({fmt::format("rule {}: clean", rule.rule), "violated", world.scenario.path});
     if (!expect.absent)
       verdict.failed.push_back({"the kernel has what the scenario does", world.missing, world.scenario.path});
     if (world.missing.empty())

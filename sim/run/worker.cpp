@@ -247,7 +247,8 @@ class Worker {
     const bool passed = is_expected(verdict);
     std::string report;
     // Of kernels that all do the same the first one tells the story; the matrix has the others.
-    const bool is_new = told_.insert(fmt::format("{}{}", verdict.variant, fmt::join(violated_rules(verdict), ","))).second;
+    const bool is_new = told_.insert(fmt::format("{} {} {}", verdict.variant, outcome_name(verdict.outcome),
+                                                fmt::join(violated_rules(verdict), ","))).second;
     if (passed && !is_new && !many_seeds && !options_.verbose) {
       report = "";
     } else if (options_.verbose || (passed ? !many_seeds && !options_.brief : is_first_failure)) {

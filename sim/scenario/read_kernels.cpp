@@ -24,7 +24,8 @@ std::vector<std::string> read_kernel_names(const Place& place, const std::vector
   const std::string high = text.substr(dots + 2);
   for (const std::string& end : {low, high})
     if (at(end) == known.end()) {
-      refuse(end);
+      place.fail("'" + text + "' is no range of kernels: there is no '" + end + "'", "two of " + one_of(known),
+                 nearest(end, known));
       return {};
     }
   std::vector<std::string> names;
