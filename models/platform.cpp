@@ -35,6 +35,19 @@ void override_behaviour(Behaviour& behaviour, const ParameterRows& table,
 
 }  // namespace
 
+const ParameterTable<FaultConfig>& fault_table() {
+  static const ParameterTable<FaultConfig> table =
+      ParameterTable<FaultConfig>("fault")
+          .integer("failing_allocation", &FaultConfig::failing_allocation, 0, 1'000'000,
+                   "Which allocation of the notifier core fails (ENOMEM), counted from 1; 0: none.")
+          .integer("interrupted_registration", &FaultConfig::interrupted_registration, 0, 1'000'000,
+                   "Which registration meets a signal while it takes all locks (EINTR), counted from 1; 0: none.")
+          .flag("reclaim_in_allocation", &FaultConfig::reclaim_in_allocation,
+                "Memory is short: an allocation of the notifier core first reclaims, for which it takes the locks of "
+                "reverse mappings.");
+  return table;
+}
+
 const ParameterTable<MachineConfig>& machine_table() {
   static const ParameterTable<MachineConfig> table =
       ParameterTable<MachineConfig>("machine")
@@ -64,7 +77,10 @@ const ParameterRows& machine_cost_rows() {
 std::vector<const ParameterRows*> behaviour_tables() { return {&notifier_behaviour_table(), &mm_behaviour_table()}; }
 
 Platform::Platform(const PlatformConfig& config)
-    : arbiter("machine"), memory("memory", arbiter, config.memory), kernel_port_(new MemoryPort("kernel_port")) {
+    : arbiter("machine"),
+      memory("memory", arbiter, config.memory),
+      kernel_port_(new MemoryPort("kernel_port")),
+      faults_(config.faults) {
   if (config.tlb.entries % config.tlb.ways != 0)
     throw std::runtime_error(fmt::format("machine.tlb: {} entries are not a multiple of {} ways", config.tlb.entries,
                                          config.tlb.ways));
@@ -91,6 +107,7 @@ Platform::Platform(const PlatformConfig& config)
   notifier->costs = config.costs.notifier;
   mms = std::make_unique<MmSystem>(arbiter, memory, *kernel_port_, plain_cores, *shootdown, *notifier);
   mms->costs = config.costs.mm;
+  meet_faults();
 
   for (const auto& core : cores) {
     Core* self = core.get();
@@ -143,7 +160,21 @@ void Platform::set_kernel(KernelVersion version, const std::map<std::string, std
 }
 
 // From the outside in: first the tasks are unwound, then everybody's state goes.
+// Rule: an allocation that may sleep enters direct reclaim when memory is short, and reclaim needs the locks of
+// reverse mappings of whatever pages it looks at: those of the caller's own mm, too.
+void Platform::meet_faults() {
+  notifier->allocation_fails = [this] {
+    if (faults_.reclaim_in_allocation)
+      for (const auto& mm : mms->spaces())
+        if (!mm->torn_down) mm->look_through_rmap();
+    return ++allocations_ == faults_.failing_allocation;
+  };
+  mms->interrupted = [this] { return ++registrations_ == faults_.interrupted_registration; };
+}
+
 void Platform::reset() {
+  allocations_ = 0;
+  registrations_ = 0;
   arbiter.reset();
   notifier->reset();
   for (const auto& device : devices) device->reset();

@@ -24,6 +24,14 @@ struct MachineConfig {
 };
 const ParameterTable<MachineConfig>& machine_table();
 
+// What the environment does to the kernel, for it to survive.
+struct FaultConfig {
+  std::uint64_t failing_allocation = 0;        // which of the notifier core's allocations fails; 0: none
+  std::uint64_t interrupted_registration = 0;  // which taking of all locks meets a signal; 0: none
+  bool reclaim_in_allocation = false;          // memory is short: allocations reclaim first
+};
+const ParameterTable<FaultConfig>& fault_table();
+
 // Every named cost, in one struct, so that a scenario sets them under one key.
 struct MachineCosts {
   SubstrateCosts substrate;
@@ -44,6 +52,7 @@ struct PlatformTask {
 
 struct PlatformConfig {
   MachineConfig machine;
+  FaultConfig faults;
   TlbConfig tlb;
   MemoryConfig memory;
   MachineCosts costs;
@@ -73,8 +82,13 @@ class Platform {
   void reset();
 
  private:
+  void meet_faults();
+
   std::unique_ptr<MemoryPort> kernel_port_;
   std::vector<Task*> tasks_;
+  const FaultConfig faults_;
+  std::uint64_t allocations_ = 0;    // of the notifier core, in this run
+  std::uint64_t registrations_ = 0;  // that came to take all locks, in this run
 };
 
 // The behaviours that a scenario may override, of every room.

@@ -28,7 +28,7 @@ Mm::~Mm() = default;
 // those that come to its pages from the side of the frames.
 Errno Mm::take_all_locks() {
   system.all_locks_mutex.lock();
-  if (signal_pending) {
+  if (system.interrupted && system.interrupted()) {
     system.all_locks_mutex.unlock();
     return Errno::eintr;
   }
@@ -39,6 +39,11 @@ Errno Mm::take_all_locks() {
 void Mm::drop_all_locks() {
   rmap_lock_.unlock();
   system.all_locks_mutex.unlock();
+}
+
+void Mm::look_through_rmap() {
+  rmap_lock_.lock();
+  rmap_lock_.unlock();
 }
 
 void Mm::last_count_dropped() {

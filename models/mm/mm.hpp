@@ -87,6 +87,7 @@ class MmSystem {
   MmCosts costs;
   MmConfig config;
   MmBehaviour behaviour;
+  std::function<bool()> interrupted;  // asked when all locks of an mm are taken: is a signal pending? Empty: no
   Mutex all_locks_mutex;  // one taker of all locks at a time, whatever its mm
 
   // A new, empty address space with one user.
@@ -129,7 +130,6 @@ class Mm final : public AddressSpace {
   // What the drivers' mappings do when they are closed. exit runs them in order after the pages were freed,
   // where Linux calls remove_vma and with it vm_ops->close.
   std::vector<std::function<void()>> at_close;
-  bool signal_pending = false;   // makes take_all_locks answer EINTR
   unsigned pending_gathers = 0;  // unmappings whose flush is still to come
   struct Counters {
     std::uint64_t faults = 0;
@@ -149,6 +149,9 @@ class Mm final : public AddressSpace {
   Errno take_all_locks() override;
   void drop_all_locks() override;
   void last_count_dropped() override;
+
+  // Direct reclaim looks for pages among this mm's: takes the locks of reverse mappings and gives them back.
+  void look_through_rmap();
 
   Translation translation() const { return {id_, table.root()}; }
   // The VMA that holds `page`, widened to its borders; pages.empty() if none.

@@ -561,6 +561,9 @@ void Ledger::range_ending(const InvalidateEnd& e, const Stamp& stamp) {
   ++range.ends;
   if (range.state != Range::State::open) return;
   range.state = Range::State::ending;
+  // Interval subscribers have no end callback: their sequence moves at the beginning of the end.
+  for (Range::Call& call : range.calls)
+    if (call.ends_with_range) call.held = false;
   range.end = moment_of(stamp);
 }
 
@@ -594,11 +597,13 @@ void Ledger::callback_begun(const CallbackBegin& e, const Stamp& stamp) {
   registration.last = e.callback;
   registration.last_begin = moment_of(stamp);
   switch (e.callback) {
-    case Callback::start: {
-      registration.told_start = true;
+    case Callback::start:
+    case Callback::interval_invalidate: {
+      if (e.callback == Callback::start) registration.told_start = true;
       const std::uint32_t index = by_range_.find(e.range_id);
       if (index == kNobody) break;
       ranges_[index].calls.push_back({registration.device, e.serial, false, Errno::ok, moment_of(stamp), {}});
+      ranges_[index].calls.back().ends_with_range = e.callback == Callback::interval_invalidate;
       break;
     }
     case Callback::end: {
@@ -612,6 +617,7 @@ void Ledger::callback_begun(const CallbackBegin& e, const Stamp& stamp) {
     case Callback::release:
     case Callback::change_pte:
     case Callback::invalidate_page:
+    case Callback::invalidate_range:
     case Callback::secondary_tlbs: {
       Attachment& attachment = make_attachment(registration.device, e.mm_id, e.mm);
       attachment.recent[attachment.next_recent++ % Attachment::kRecent] = {e.callback, e.pages, moment_of(stamp), {}};
@@ -627,7 +633,8 @@ void Ledger::callback_ended(const CallbackEnd& e, const Stamp& stamp) {
   --registration.running;
   registration.last_end = moment_of(stamp);
   switch (e.callback) {
-    case Callback::start: {
+    case Callback::start:
+    case Callback::interval_invalidate: {
       const std::uint32_t index = by_range_.find(e.range_id);
       if (index != kNobody)
         for (Range::Call& call : ranges_[index].calls) {
@@ -643,6 +650,7 @@ void Ledger::callback_ended(const CallbackEnd& e, const Stamp& stamp) {
     case Callback::release:
     case Callback::change_pte:
     case Callback::invalidate_page:
+    case Callback::invalidate_range:
     case Callback::secondary_tlbs: {
       Attachment& attachment = make_attachment(registration.device, e.mm_id, e.mm);
       for (unsigned back = 1; back <= Attachment::kRecent; ++back) {

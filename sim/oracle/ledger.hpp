@@ -120,7 +120,8 @@ struct Range {
     std::uint64_t serial = 0;
     bool held = false;  // start returned ok and no end has begun
     Errno result = Errno::ok;
-    Moment begin, end;  // of start
+    Moment begin, end;  // of start, or of the invalidate of an interval
+    bool ends_with_range = false;  // an interval: no end callback
   };
   struct Owed {
     std::uint32_t translation;
