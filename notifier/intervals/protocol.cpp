@@ -170,15 +170,17 @@ bool NotifierCore::tell_intervals(const InvalidateRange& range) {
   lock.lock();
   arbiter_.step(costs.list_step, kDataOf(mm));
   ++intervals.active;
-  auto hit = intervals.tree.first_overlap(first, last);
-  if (hit) intervals.sequence |= 1;
+  auto hits = intervals.tree.overlapping(first, last);
+  IntervalSubscription* hit = hits.next();
+  if (hit != nullptr) intervals.sequence |= 1;
   const std::uint64_t sequence = intervals.sequence;
   note_sequence(mm);
   lock.unlock();
 
-  for (; hit; hit = intervals.tree.next_overlap(hit, first, last)) {
+  // Who finds nothing has left the sequence as it was, perhaps even: the tree may change, and is not looked at.
+  for (; hit != nullptr; hit = hits.next()) {
     arbiter_.step(costs.list_step, reads(ObjectKind::subscriptions, mm.id()));
-    IntervalSubscription& subscription = *hit.value();
+    IntervalSubscription& subscription = *hit;
     if (call_invalidate(subscription, range, sequence)) continue;
     if (range.blockable) {
       warn(mm, nullptr, fmt::format("{} refused an invalidation that may block", subscription.name()));
