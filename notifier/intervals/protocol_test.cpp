@@ -144,7 +144,7 @@ TEST_CASE("intervals: a reader waits for the end of the range, a removal too") {
   CHECK(order == std::vector<std::string>{"end", "removed"});
 }
 
-TEST_CASE("intervals: who refuses a range that may not block leaves nothing open; a refusal from the list does (B14)") {
+TEST_CASE("intervals: who refuses a range that may not block leaves nothing open, a refusal from the list does") {
   World world("v6.10");
   Mirror a(world.core, "a");
   Changes changes(machine().arbiter().bus());
@@ -166,7 +166,7 @@ TEST_CASE("intervals: who refuses a range that may not block leaves nothing open
   CHECK(changes.all.back() == "5/1");  // odd and counted, for ever: so in Linux to this day
 }
 
-TEST_CASE("intervals: told before the list at start, at the end and when the mm ends; they stay until removed") {
+TEST_CASE("intervals: told before the list at start, at the end and when the mm ends, and there until removed") {
   World world("v6.10");
   Mirror a(world.core, "a");
   Subscriber list("list", {Callback::start, Callback::end, Callback::release});

@@ -347,6 +347,10 @@ Errno ProbeDevice::fill_by_sequence(Subscription& subscription, Mm& mm, Vpn page
   mms_.memory.put(frame);
   arbiter_.step(config_.fill, writes(ObjectKind::device_entry, object_, page.value));
   lock_.lock();
+  if (!subscription.registered) {  // given up meanwhile: there is nobody left to ask
+    lock_.unlock();
+    return Errno::esrch;
+  }
   const bool again = config_.retry_check && core.read_retry(subscription.interval, sequence);
   if (!again) keep(mm, page, entry);
   lock_.unlock();
