@@ -209,12 +209,19 @@ class Check:
                 self.found.append(f"docs/kernels.md:{number}: not what .ci/draw_kernels.py makes of the program")
                 break
 
+    def example(self):
+        source = (self.top / "notifier" / "foreign_device_test.cpp").read_text(encoding="utf-8")
+        code = source.partition("// begin: foreign device\n")[2].partition("// end: foreign device")[0]
+        if f"```cpp\n{code}```" not in self.documents[self.top / "docs" / "foreign-device.md"]:
+            self.found.append("docs/foreign-device.md: the device shown is not that of notifier/foreign_device_test.cpp")
+
     def run(self):
         for path, text in self.documents.items():
             self.links(path, text)
             self.spans(path, text)
             self.blocks(path, text)
         self.everything_named()
+        self.example()
         return self.found
 
 
