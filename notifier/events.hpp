@@ -167,6 +167,20 @@ struct UnregisterEnd {
     visit("subscriber", subscriber);
   }
 };
+// By unregister_no_release: without a release, and without a wait for callbacks that run.
+struct SubscriptionLeft {
+  static constexpr std::string_view kName = "subscription_left";
+  static constexpr std::string_view kAbout = "A subscriber gave its subscription up without waiting: callbacks may still run.";
+  std::string_view mm;
+  std::uint32_t mm_id;
+  std::string_view subscriber;
+  std::uint64_t serial;
+  template <class V>
+  void describe(V& visit) const {
+    visit("mm", mm);
+    visit("subscriber", subscriber);
+  }
+};
 struct SubscriptionFreed {
   static constexpr std::string_view kName = "subscription_free";
   static constexpr std::string_view kAbout = "A subscriber's memory was given back: from here on nobody may touch it.";

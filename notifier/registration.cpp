@@ -153,6 +153,7 @@ void NotifierCore::unregister_no_release(ListSubscription& subscription, Address
   mm.subscriptions->lock.lock();
   unlink(mm, subscription, true);
   mm.subscriptions->lock.unlock();
+  arbiter_.bus().emit(SubscriptionLeft{mm.name(), mm.id(), subscription.name(), subscription.serial_});
   subscription.mm_ = nullptr;
   mm.drop_count();
 }

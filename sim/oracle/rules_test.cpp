@@ -536,6 +536,7 @@ TEST_CASE("oracle: unbalanced-range") {
     h.finish_range(a);
     h.finish_range(b);
     h.bus.emit(DeviceRangeActive{"gru0", "app", 1, 0});
+    h.bus.emit(UnregisterEnd{"app", 1, "gru0", h.serials["gru0"]});
     h.bus.emit(MmFreed{"app", 1, 0});
     h.over();
     CHECK(h.broken() == "");
@@ -574,6 +575,7 @@ TEST_CASE("oracle: unbalanced-range") {
   }
   SUBCASE("no end when the mm goes") {
     h.start(4, 8);
+    h.bus.emit(UnregisterEnd{"app", 1, "gru0", h.serials["gru0"]});
     h.bus.emit(MmFreed{"app", 1, 0});
     CHECK(h.broken() == "unbalanced-range");
   }
@@ -752,6 +754,42 @@ TEST_CASE("oracle: reference-count") {
   h.bus.emit(RefcountUnderflow{"mm_count(app)"});
   h.bus.emit(RefcountRevived{"mm_users(app)"});
   CHECK(h.broken() == "reference-count reference-count reference-count");
+}
+
+TEST_CASE("oracle: reference-count, an mm that is freed too early or never") {
+  Mapped h;
+  SUBCASE("ended, and freed when the subscriber left: legal") {
+    h.bus.emit(MmReleaseEnd{"app", 1});
+    h.bus.emit(UnregisterEnd{"app", 1, "gru0", h.serials["gru0"]});
+    h.bus.emit(MmFreed{"app", 1, 0});
+    h.over();
+    CHECK(h.broken() == "");
+  }
+  SUBCASE("ended, and a subscriber still holds it: legal") {
+    h.drop(*h.entry);
+    h.bus.emit(MmReleaseEnd{"app", 1});
+    h.over();
+    CHECK(h.broken() == "");
+  }
+  SUBCASE("freed while it is subscribed to") {
+    h.drop(*h.entry);
+    h.bus.emit(MmReleaseEnd{"app", 1});
+    h.bus.emit(MmFreed{"app", 1, 0});
+    CHECK(h.broken() == "reference-count");
+  }
+  SUBCASE("nobody is left, and it is never freed") {
+    h.drop(*h.entry);
+    h.bus.emit(MmReleaseEnd{"app", 1});
+    h.bus.emit(UnregisterEnd{"app", 1, "gru0", h.serials["gru0"]});
+    SUBCASE("a run that was cut short says nothing") {
+      h.over(false);
+      CHECK(h.broken() == "");
+    }
+    SUBCASE("a whole one does") {
+      h.over();
+      CHECK(h.broken() == "reference-count");
+    }
+  }
 }
 
 TEST_CASE("oracle: every rule has a text, and the texts keep to their form") {
