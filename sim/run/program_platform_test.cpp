@@ -385,3 +385,42 @@ TEST_CASE("recording: a malformed line is an error with its number") {
     });
   }
 }
+
+// --- what a kernel lacks --------------------------------------------------------------------------------
+// v6.10, which plays these, has no unregister_no_release.
+
+namespace {
+std::string lacking(const std::string& step, const std::string& expect) {
+  return R"(scenario: 1
+name: test
+processes: {app: {buffers: {buf: {pages: 1, populate: true}}}}
+devices: {dev: {kind: probe, attach: app, callbacks: {invalidate_range_start: [{lock: {name: l, kind: spinlock}}, {sleep: 1us}, {unlock: l}]}}}
+actors: {one: {cpu: 0, process: app, do: [)" +
+         step + "]}}\nexpect: " + expect + "\n";
+}
+}  // namespace
+
+TEST_CASE("program: what the kernel lacks ends the run as absent, if that was stated") {
+  run_and(lacking("{unregister_no_release: dev}, {munmap: {buffer: buf}}", "{absent: true}"), [](const Heard& heard) {
+    CHECK(heard.outcome == Outcome::absent);
+    CHECK(heard.violations == 0);  // the munmap never came
+  });
+}
+
+TEST_CASE("program: what the kernel lacks, unstated, and what it has, stated as absent, both fail") {
+  run_and(lacking("{unregister_no_release: dev}", "{}"), [](const Heard& heard) {
+    CHECK(heard.outcome == Outcome::failed);
+    CHECK(heard.failed.front().find("mmu_notifier_unregister_no_release does not exist") != std::string::npos);
+  });
+  run_and(lacking("{unregister: dev}", "{absent: true}"), [](const Heard& heard) {
+    CHECK(heard.outcome == Outcome::failed);
+    CHECK(heard.failed.front().find("it has all of it") != std::string::npos);
+  });
+}
+
+TEST_CASE("program: a violation before the kernel lacks something is not swallowed") {
+  run_and(lacking("{munmap: {buffer: buf}}, {unregister_no_release: dev}", "{absent: true}"), [](const Heard& heard) {
+    CHECK(heard.outcome == Outcome::failed);
+    CHECK(heard.failed.front().find("sleep-in-atomic") != std::string::npos);
+  });
+}

@@ -280,3 +280,32 @@ TEST_CASE("the files in scenarios/broken are refused with a place") {
   }
   CHECK(files > 0);
 }
+
+TEST_CASE("kernels are named one by one, as a range of neighbours, or all") {
+  const auto kernels = [](const std::string& more) {
+    const ParseResult result = test::parse(with(more));
+    INFO(test::messages(result));
+    REQUIRE(result.scenario);
+    return result.scenario->kernels;
+  };
+  const std::vector<std::string> both = {"v3.2", "v6.10"};
+  CHECK(kernels("kernels: all\n") == both);
+  CHECK(kernels("kernels: [v3.2..v6.10]\n") == both);
+  CHECK(kernels("kernels: [v6.10..v6.10]\n") == std::vector<std::string>{"v6.10"});
+  check_mistake(with("kernels: [v3.2, v3.2..v6.10]\n"), "kernels.1: 'v3.2' is there twice");
+  check_mistake(with("kernels: [v6.10..v3.2]\n"), "kernels.0: no kernel of this scenario is in v6.10..v3.2");
+  check_mistake(with("kernels: [v3.2..]\n"), "kernels.0: 'v3.2..' is no range of kernels: there is no ''");
+  check_mistake(with("kernels: [v3.2..v6.1]\n"), "kernels.0: 'v3.2..v6.1' is no range of kernels: there is no 'v6.1'");
+}
+
+TEST_CASE("expectations of a range of kernels, and of one that lacks something") {
+  const ParseResult result = test::parse(
+      with("kernels: all\nexpect: {per_kernel: {v3.2: absent, v6.10..v6.10: {violated: [no-use-after-free]}}}\n"));
+  INFO(test::messages(result));
+  REQUIRE(result.scenario);
+  CHECK(expectations_for(*result.scenario, "v3.2").absent);
+  CHECK_FALSE(expectations_for(*result.scenario, "v6.10").absent);
+  CHECK(expectations_for(*result.scenario, "v6.10").violated == std::vector<std::string>{"no-use-after-free"});
+  check_mistake(with("kernels: all\nexpect: {per_kernel: {v3.2: absent, all: {violated: []}}}\n"),
+                "expect.per_kernel.all: the expectations of v3.2 are there twice");
+}
