@@ -37,7 +37,7 @@ Errno NotifierCore::invalidate_range_start(InvalidateRange& range) {
   // Intervals first: a driver that has both relies on its sequence having moved when its start runs. One that
   // refuses has the intervals' half undone; a refusal from the list leaves that half open (so to this day).
   Errno answer = Errno::ok;
-  if (has_notifiers(mm) && mm.subscriptions->intervals != nullptr && !tell_intervals(range)) answer = Errno::eagain;
+  if (intervals_of(mm) != nullptr && !tell_intervals(range)) answer = Errno::eagain;
   if (answer == Errno::ok && anybody_to_tell(mm, true)) answer = tell_start(range);
   if (range.blockable) answer = Errno::ok;  // who may block does not look at the answer
 
@@ -101,7 +101,7 @@ void NotifierCore::end_of_range(InvalidateRange& range, bool only_end) {
   if (range.blockable && behaviour_.blocking_checks) arbiter_.might_sleep("invalidate_range_end");
   AddressSpace& mm = *range.mm;
   arbiter_.bus().emit(InvalidateEnd{mm.name(), mm.id(), range.id, range.pages});
-  if (has_notifiers(mm) && mm.subscriptions->intervals != nullptr) end_intervals(mm);
+  if (intervals_of(mm) != nullptr) end_intervals(mm);
   if (anybody_to_tell(mm, true)) {
     const std::uint64_t section = read_lock();
     NonBlockable guard(arbiter_, !range.blockable && behaviour_.blocking_checks);

@@ -18,7 +18,7 @@ void NotifierCore::call_release(ListSubscription& subscription, AddressSpace& mm
 // caller free pages. The caller holds a reference of mm_count.
 void NotifierCore::release(AddressSpace& mm) {
   arbiter_.bus().emit(MmReleaseBegin{mm.name(), mm.id()});
-  if (has_notifiers(mm) && mm.subscriptions->intervals != nullptr) release_intervals(mm);
+  if (intervals_of(mm) != nullptr) release_intervals(mm);
   if (anybody_to_tell(mm, true)) {
     if (behaviour_.release_order == "unlink-then-call")
       unlink_then_release(mm);
@@ -65,7 +65,7 @@ void NotifierCore::unlink_then_release(AddressSpace& mm) {
 void NotifierCore::destroy(AddressSpace& mm) {
   if (!has_notifiers(mm)) return;
   if (!mm.subscriptions->empty()) warn(mm, mm.subscriptions->first(), "still registered when its mm was freed");
-  const Intervals* intervals = mm.subscriptions->intervals.get();
+  const Intervals* intervals = intervals_of(mm);
   if (intervals != nullptr && !intervals->tree.empty())
     warn(mm, nullptr, "interval subscriptions were still inserted when their mm was freed");
   mm.subscriptions.reset();

@@ -28,11 +28,11 @@ bool move_table(Mm& mm, PageRange from, Vpn to, PageRange& pending) {
   }
   // Rule (v4.19 on): under the lock, for whoever finds the page at its new place may free it, and may not meet
   // a CPU that uses it at the old one.
-  if (changed.empty() || when == "each-page") {
-  } else if (when == "under-lock" || (when == "dirty-under-lock" && dirty)) {
-    flush_tlbs(mm, changed);
-  } else {
-    pending = pending.empty() ? changed : PageRange{pending.first, changed.end};
+  if (!changed.empty() && when != "each-page") {
+    if (when == "under-lock" || (when == "dirty-under-lock" && dirty))
+      flush_tlbs(mm, changed);
+    else
+      pending = pending.empty() ? changed : PageRange{pending.first, changed.end};
   }
   mm.page_table_lock.unlock();
   return true;

@@ -10,8 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "notifier/address_space.hpp"
 #include "notifier/intervals/interval_subscription.hpp"
 #include "notifier/intervals/interval_tree.hpp"
+#include "notifier/subscriptions.hpp"
 #include "notifier/substrate/sync/wait_queue.hpp"
 
 namespace secmmu {
@@ -31,6 +33,11 @@ class Intervals {
   std::vector<IntervalSubscription*> deferred;  // each knows whether it is coming or going
   WaitQueue sequence_changed;
 };
+
+// nullptr: nobody has ever inserted an interval into this mm.
+inline Intervals* intervals_of(const AddressSpace& mm) {
+  return mm.subscriptions == nullptr ? nullptr : mm.subscriptions->intervals.get();
+}
 
 // The bytes that a range of pages covers: the last one belongs to it.
 constexpr std::uint64_t first_byte(PageRange pages) { return address_of(pages.first).value; }

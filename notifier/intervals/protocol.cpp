@@ -35,7 +35,7 @@ Errno NotifierCore::interval_insert(IntervalSubscription& subscription, AddressS
                                     std::uint64_t length) {
   require(behaviour_.intervals, "mmu_interval_notifier_insert");
   arbiter_.step(costs.list_step, reads(ObjectKind::subscriptions, mm.id()));
-  if (!has_notifiers(mm) || mm.subscriptions->intervals == nullptr) {
+  if (intervals_of(mm) == nullptr) {
     mm.mmap_lock().lock_write();
     const Errno answer = add(nullptr, mm, nullptr);
     mm.mmap_lock().unlock_write();
@@ -49,7 +49,7 @@ Errno NotifierCore::interval_insert(IntervalSubscription& subscription, AddressS
 Errno NotifierCore::interval_insert_locked(IntervalSubscription& subscription, AddressSpace& mm, VirtAddr first,
                                            std::uint64_t length) {
   require(behaviour_.intervals, "mmu_interval_notifier_insert_locked");
-  if (!has_notifiers(mm) || mm.subscriptions->intervals == nullptr) {
+  if (intervals_of(mm) == nullptr) {
     const Errno answer = add(nullptr, mm, nullptr);
     if (answer != Errno::ok) return answer;
   }

@@ -44,8 +44,8 @@ class ReferenceCountRule final : public Rule {
     bus.listen<SubscriptionLeft>([this](const SubscriptionLeft& e, const Stamp&) { give_back(e.mm_id, e.serial); });
   }
 
-  // A driver that is still subscribed may hold the structure for as long as it likes; nobody else may.
   void reset() override { spaces_.clear(); }
+  // A driver that is still subscribed may hold the structure for as long as it likes; nobody else may.
   void finish(const RunEnding& ending, const Stamp& stamp) override {
     if (!ending.complete) return;
     for (const auto& [id, space] : spaces_)
