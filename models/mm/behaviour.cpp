@@ -14,6 +14,12 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
                   "new entry, once. start-end: a range of one page around both.")
           .flag("change_pte_first", &B::change_pte_first,
                 "change_pte is called before the new entry is written; otherwise after, when CPUs already use it.")
+          .choice("clean_notify", &B::clean_notify,
+                  {"page-under-lock", "page", "range", "start-range-end", "start-end"},
+                  "How write-back tells subscribers of an entry that it makes clean and read-only. page-under-lock: "
+                  "invalidate_page, with the lock of the page table held; page: without; range: invalidate_range "
+                  "alone; start-range-end, start-end: a range of one page, with and without an invalidate_range under "
+                  "the lock.")
           .choice("gather_flush", &B::gather_flush, {"whole-mm", "hull"},
                   "What an unmapping flushes: the address space, or from the lowest to the highest changed page.")
           .flag(

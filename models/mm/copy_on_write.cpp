@@ -93,6 +93,7 @@ FaultResult write_fault(Mm& mm, const Vma& vma, Vpn page, Pte seen, std::string_
     const std::uint64_t mine = vma.attributes.shared ? 0 : kExclusive;
     store(mm, page, entry, with(entry, Pte::kWritable | Pte::kDirty | Pte::kAccessed | mine), "fault");
     if (!vma.attributes.shared) ++mm.counters.cow_reuses;
+    if (is_file(vma.attributes)) vma.attributes.object->mark_dirty(vma.offset_of(page));
     how = vma.attributes.shared ? "shared" : "cow_reuse";
     mm.page_table_lock.unlock();
     return FaultResult::resolved;

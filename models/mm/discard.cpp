@@ -1,10 +1,8 @@
 // madvise: the pages go, the mapping stays. MADV_DONTNEED takes them from this address space, MADV_REMOVE out
 // of the shared object and so from everyone who maps it.
-#include <algorithm>
-#include <vector>
-
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
+#include "models/mm/reverse_map.hpp"
 
 namespace secmmu {
 
@@ -34,29 +32,12 @@ Errno madvise_dontneed(Mm& mm, PageRange range) {
 
 namespace {
 
-// Rule: the address spaces that map the object are found by the reverse map; their mmap_lock is not taken. So
-// this runs beside any system call of theirs.
-void unmap_everywhere(MmSystem& system, SharedObject& object, std::uint64_t first, std::uint64_t end) {
-  struct Place {
-    Mm* mm;
-    PageRange pages;
-  };
-  std::vector<Place> places;  // as they are at this instant
-  for (const auto& space : system.spaces()) {
-    if (space->torn_down) continue;
-    for (const Vma& vma : space->vmas_in(kWholeSpace)) {
-      if (!vma.attributes.shared || vma.attributes.object != &object) continue;
-      const std::uint64_t offset = vma.offset_of(vma.pages.first);
-      const std::uint64_t low = std::max(first, offset);
-      const std::uint64_t high = std::min(end, offset + vma.pages.pages());
-      if (low < high) places.push_back({space.get(), {vma.pages.first + (low - offset), vma.pages.first + (high - offset)}});
-    }
-  }
-  for (const Place& place : places) {
-    Gather gather(*place.mm);
-    InvalidateRange announced{place.mm, place.pages, InvalidateEvent::clear};
+void unmap_everywhere(MmSystem& system, const SharedObject& object, std::uint64_t first, std::uint64_t end) {
+  for (const Mapping& mapping : mappings_of(system, object, first, end)) {
+    Gather gather(*mapping.mm);
+    InvalidateRange announced{mapping.mm, mapping.pages, InvalidateEvent::clear};
     system.notifier.invalidate_range_start(announced);
-    zap(gather, place.pages, true, "zap");
+    zap(gather, mapping.pages, true, "zap");
     system.notifier.invalidate_range_end(announced);
     gather.finish();
   }

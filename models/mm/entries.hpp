@@ -65,6 +65,8 @@ Errno system_call(Mm& mm, std::string_view call, PageRange pages, Body body) {
 // Whom reports name as the owner of a page: "app 0x7f0000001000". Built only if somebody listens.
 std::string owner_name(Mm& mm, Vpn page);
 
+inline bool is_file(const VmaAttributes& attributes) { return attributes.shared && attributes.object->file(); }
+
 constexpr bool is_user_range(PageRange range) { return !range.empty() && range.end <= kWholeSpace.end; }
 
 // --- parts of operations that several system calls share; mmap_lock is held for writing ---

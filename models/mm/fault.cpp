@@ -50,7 +50,8 @@ FaultResult first_write_fault(Mm& mm, const Vma& vma, Vpn page, std::string_view
   return FaultResult::resolved;
 }
 
-// Rule: a shared page is mapped with all rights of its VMA at the first fault, whatever that fault was.
+// Rule: shared memory is mapped with all rights of its VMA at the first fault, whatever that fault was. A page of
+// a file becomes writable only by a write, so that the file learns of it.
 FaultResult shared_fault(Mm& mm, const Vma& vma, Vpn page, bool write, std::string_view& how) {
   PhysicalMemory& memory = mm.system.memory;
   SharedObject& object = *vma.attributes.object;
@@ -66,7 +67,8 @@ FaultResult shared_fault(Mm& mm, const Vma& vma, Vpn page, bool write, std::stri
     memory.put(frame);
     return FaultResult::out_of_memory;
   }
-  const Pte entry = entry_for(frame, vma.attributes.rights, vma.attributes.rights.write);
+  if (object.file() && write) object.mark_dirty(offset);
+  const Pte entry = entry_for(frame, vma.attributes.rights, vma.attributes.rights.write && (write || !object.file()));
   if (map_frame(mm, page, write ? with(entry, Pte::kDirty) : entry))
     how = "shared";
   else

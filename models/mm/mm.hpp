@@ -46,12 +46,15 @@ struct MmBehaviour {
   std::string mprotect_range = "populated";  // whole-span | populated: what a start of mprotect covers
   std::string cow_notify = "start-end";      // invalidate-page | change-pte | start-end: how copy-on-write tells
   bool change_pte_first = true;              // change_pte comes before the new PTE is written (where it exists)
+  // page-under-lock | page | range | start-range-end | start-end: how write-back tells of a PTE that it makes
+  // read-only
+  std::string clean_notify = "start-end";
 
   // --- when CPUs are flushed, and when pages are freed ---
-  std::string gather_flush = "hull";      // whole-mm | hull: what the flush of a gather covers
-  bool zap_flushes_under_lock = true;     // a zap that must flush early does so before it drops the PTE lock
-  bool gather_collision = true;           // a gather that ends while another is open flushes everything
-  std::string mprotect_flush = "gather";  // always | if-changed | gather
+  std::string gather_flush = "hull";        // whole-mm | hull: what the flush of a gather covers
+  bool zap_flushes_under_lock = true;       // a zap that must flush early does so before it drops the PTE lock
+  bool gather_collision = true;             // a gather that ends while another is open flushes everything
+  std::string mprotect_flush = "gather";    // always | if-changed | gather
   std::string mremap_flush = "under-lock";  // each-page | after-move | dirty-under-lock | under-lock
 
   // --- when a write fault copies, when mprotect gives the write bit back ---
@@ -88,7 +91,7 @@ class MmSystem {
   MmConfig config;
   MmBehaviour behaviour;
   std::function<bool()> interrupted;  // asked when all locks of an mm are taken: is a signal pending? Empty: no
-  Mutex all_locks_mutex;  // one taker of all locks at a time, whatever its mm
+  Mutex all_locks_mutex;              // one taker of all locks at a time, whatever its mm
 
   // A new, empty address space with one user.
   Mm& create(std::string name);
@@ -99,7 +102,7 @@ class MmSystem {
   // Allocated and cleared at the first use, kept for ever; kNoPfn: no frame is free. Points.
   Pfn zero_page();
   Pfn zero_page_if_any() const { return zero_page_; }
-  SharedObject& create_object(std::uint64_t pages);
+  SharedObject& create_object(std::uint64_t pages, bool file);
   // VMAs that mapped so many of its pages are gone; with the last of them it goes itself. Points.
   void unmap_object(SharedObject& object, std::uint64_t pages);
   const std::vector<std::unique_ptr<SharedObject>>& objects() const { return objects_; }
@@ -180,6 +183,7 @@ struct MmapRequest {
   std::uint64_t pages = 0;
   Rights rights;
   bool shared = false;
+  bool file = false;  // shared only: a file whose pages are written back, not just memory
 };
 Errno mmap(Mm& mm, const MmapRequest& request, VirtAddr& result);  // EINVAL, ENOMEM
 Errno munmap(Mm& mm, PageRange range);                             // EINVAL
@@ -187,6 +191,9 @@ Errno mprotect(Mm& mm, PageRange range, Rights rights);            // ENOMEM at 
 Errno madvise_dontneed(Mm& mm, PageRange range);                   // ENOMEM if a part is not mapped
 // Punches a hole into the shared object that is mapped there: out of every address space, then freed.
 Errno madvise_remove(Mm& mm, PageRange range);  // EINVAL if a part is not mapped, or not shared
+// Writes back what was written to the files that are mapped there; afterwards a write faults again, which is how
+// the next one is noticed. Memory that is no file has nowhere to be written.
+Errno msync(Mm& mm, PageRange range);  // ENOMEM if a part is not mapped
 // Moves [from, from + old pages) to `to` (fixed) or a fresh place, or grows or shrinks in place if it can.
 struct MremapRequest {
   PageRange from;

@@ -79,8 +79,8 @@ Pfn MmSystem::zero_page() {
   return zero_page_;
 }
 
-SharedObject& MmSystem::create_object(std::uint64_t pages) {
-  objects_.push_back(std::make_unique<SharedObject>(memory, pages));
+SharedObject& MmSystem::create_object(std::uint64_t pages, bool file) {
+  objects_.push_back(std::make_unique<SharedObject>(memory, pages, file));
   return *objects_.back();
 }
 

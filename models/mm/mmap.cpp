@@ -48,7 +48,7 @@ Errno mmap(Mm& mm, const MmapRequest& request, VirtAddr& result) {
     attributes.rights = request.rights;
     attributes.shared = request.shared;
     if (request.shared) {
-      attributes.object = &mm.system.create_object(request.pages);
+      attributes.object = &mm.system.create_object(request.pages, request.file);
       attributes.object->mapped(request.pages);
       attributes.origin = 0 - range.first.value;
     } else {

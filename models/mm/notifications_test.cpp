@@ -33,6 +33,10 @@ struct Stage {
     VirtAddr where;
     return mmap(*mm, {at(first), true, count, rights, shared}, where);
   }
+  Errno map_file(std::uint64_t first, std::uint64_t count) {
+    VirtAddr where;
+    return mmap(*mm, {at(first), true, count, kReadWrite, true, true}, where);
+  }
   void fork_child() {
     child = &mm->system.create("child");
     CHECK(fork(*mm, *child) == Errno::ok);
@@ -40,13 +44,15 @@ struct Stage {
 };
 using Act = std::function<void(Stage&)>;
 
-std::string play(std::string_view kernel, const Act& before, const Act& act) {
+// `walks`: a device that only hears of invalidate_range listens too.
+std::string play(std::string_view kernel, const Act& before, const Act& act, bool walks = false) {
   machine().reset();
   Stage stage;
   stage.log.base = kBase.page();
   Watcher ranges(stage.log,
                  {Callback::release, Callback::change_pte, Callback::invalidate_page, Callback::start, Callback::end});
   Watcher tlbs(stage.log, {Callback::secondary_tlbs});
+  Watcher walker(stage.log, {Callback::invalidate_range});
   MmWorld& world = mm_world();
   bool played = false;
   const RunEnd end = world.run(kernel,
@@ -58,6 +64,8 @@ std::string play(std::string_view kernel, const Act& before, const Act& act) {
                                    CHECK(world.notifier.register_subscription(ranges, mm) == Errno::ok);
                                    if (world.notifier.behaviour().secondary_tlbs)
                                      CHECK(world.notifier.register_subscription(tlbs, mm) == Errno::ok);
+                                   if (walks && world.notifier.behaviour().invalidate_range)
+                                     CHECK(world.notifier.register_subscription(walker, mm) == Errno::ok);
                                    CHECK(stage.map(0, 8) == Errno::ok);
                                    before(stage);
                                    stage.log.text.clear();
@@ -336,6 +344,71 @@ TEST_CASE("MADV_REMOVE: out of everyone who maps the object, then freed, nothing
               stage.log.text += " |";
               CHECK(stage.read(17) == 0);
             }) == "S CLEAR 17-19, 17:rw>-, 18:rw>-, F 17-19, E 17-19, free, free |, 17:->rw");
+}
+
+TEST_CASE("msync: what was written becomes clean and read-only in everyone who maps the file") {
+  const auto sync = [](std::string_view kernel) {
+    return play(
+        kernel,
+        [](Stage& stage) {
+          CHECK(stage.map_file(16, 4) == Errno::ok);
+          CHECK(stage.write(16, 7));
+          CHECK(stage.read(17) == 0);
+          CHECK(stage.write(18, 8));
+        },
+        [](Stage& stage) {
+          CHECK(msync(*stage.mm, stage.pages(16, 20)) == Errno::ok);
+          stage.log.text += " |";
+          CHECK(stage.write(16, 9));  // the file learns of it
+          CHECK(stage.write(17, 9));
+          CHECK(msync(*stage.mm, stage.pages(16, 17)) == Errno::ok);
+          CHECK(msync(*stage.mm, stage.pages(16, 17)) == Errno::ok);  // clean: nothing
+        },
+        true);
+  };
+  // One page: what stands around it, in the lock, and after the lock.
+  const auto text = [](std::string_view before, std::string_view flush, std::string_view after) {
+    const auto one = [&](unsigned page) {
+      const auto at = [&](std::string_view form) { return fmt::format(fmt::runtime(form), page, page + 1); };
+      return at(before) + at("{0}:rw>-, F {0}-{1}") + at(flush) + at(", {0}:->ro") + at(after);
+    };
+    return fmt::format("{}, {} |, 16:ro>rw, 17:ro>rw, {}", one(16), one(18), one(16));
+  };
+  CHECK(sync("v2.6.27") == text("", ", I {0}", ""));
+  CHECK(sync("v3.15") == text("", "", ", I {0}"));
+  CHECK(sync("v4.13-rc") == text("", "", ", V {0}-{1}"));
+  CHECK(sync("v4.14") == text("S PROTECTION_PAGE {0}-{1}, ", ", V {0}-{1}", ", V {0}-{1}, E {0}-{1}"));
+  CHECK(sync("v6.1") == text("S PROTECTION_PAGE {0}-{1}, ", "", ", V {0}-{1}, E {0}-{1}"));
+  CHECK(sync("v6.10") == text("S PROTECTION_PAGE {0}-{1}, ", ", T {0}-{1}", ", E {0}-{1}"));
+}
+
+TEST_CASE("a file page takes no write that its file does not know of") {
+  const Act before = [](Stage& stage) {
+    CHECK(stage.map_file(16, 2) == Errno::ok);
+    CHECK(stage.read(16) == 0);
+    CHECK(stage.write(17, 1));
+  };
+  const Act act = [](Stage& stage) {
+    CHECK(mprotect(*stage.mm, stage.pages(16, 18), {true, false, false}) == Errno::ok);
+    CHECK(mprotect(*stage.mm, stage.pages(16, 18), kReadWrite) == Errno::ok);
+    stage.log.text += " |";
+    CHECK(stage.write(16, 2));
+    CHECK(stage.write(17, 2));
+  };
+  CHECK(
+      play("v6.10", before, act).ends_with("S PROTECTION_VMA 16-18, 17:ro>rw, E 16-18, F 17-18, T 17-18 |, 16:ro>rw"));
+}
+
+TEST_CASE("msync of memory that is no file says nothing, of a hole that it is one") {
+  const Act before = [](Stage& stage) {
+    CHECK(stage.map(16, 1, kReadWrite, true) == Errno::ok);
+    CHECK(stage.write(16, 1));
+  };
+  const Act act = [](Stage& stage) {
+    CHECK(msync(*stage.mm, stage.pages(16, 17)) == Errno::ok);
+    CHECK(msync(*stage.mm, stage.pages(16, 18)) == Errno::enomem);
+  };
+  CHECK(play("v6.10", before, act) == "");
 }
 
 TEST_CASE("mremap in place: growing says nothing, shrinking unmaps the tail") {

@@ -19,6 +19,7 @@ Pte changed_entry(const MmBehaviour& behaviour, Pte old, const VmaAttributes& at
     const bool own = exclusive(old) && (behaviour.mprotect_upgrade == "exclusive" || old.dirty());
     writable = behaviour.mprotect_upgrade != "never" && own;
   }
+  if (is_file(attributes)) writable = writable && old.dirty();  // a clean page waits for the write that dirties it
   return writable ? with(fresh, Pte::kWritable) : fresh;
 }
 

@@ -27,6 +27,7 @@ bool SharedObject::free_unmapped(std::uint64_t first, std::uint64_t end) {
       continue;
     }
     gone.push_back(it->second);
+    dirty_.erase(it->first);
     it = pages_.erase(it);
   }
   for (const Pfn frame : gone) memory_.put(frame);

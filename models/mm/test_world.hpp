@@ -104,6 +104,7 @@ class Watcher final : public ListSubscription {
     return Errno::ok;
   }
   void invalidate_range_end(const InvalidateRange& range) override { log_.add("E " + log_.pages(range.pages)); }
+  void invalidate_range(AddressSpace&, PageRange pages) override { log_.add("V " + log_.pages(pages)); }
   void arch_invalidate_secondary_tlbs(AddressSpace&, PageRange pages) override { log_.add("T " + log_.pages(pages)); }
 
  private:

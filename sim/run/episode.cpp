@@ -82,8 +82,8 @@ void judge_absence(World& world, const Expectations& expect, RunVerdict& verdict
     if (!expect.absent)
       verdict.failed.push_back({"the kernel has what the scenario does", world.missing, world.scenario.path});
     if (world.missing.empty())
-      verdict.failed.push_back({"the kernel lacks something that the scenario does (absent)", "it has all of it",
-                                world.scenario.path});
+      verdict.failed.push_back(
+          {"the kernel lacks something that the scenario does (absent)", "it has all of it", world.scenario.path});
   }
   verdict.outcome = !verdict.failed.empty() ? Outcome::failed : expect.absent ? Outcome::absent : Outcome::passed;
 }
@@ -111,7 +111,8 @@ void Episode::set_up(World& world) {
       MmapRequest request;
       request.pages = buffer.pages;
       request.rights = initial_rights(buffer.protection);
-      request.shared = buffer.backing == Backing::shared;
+      request.shared = buffer.backing != Backing::anon;
+      request.file = buffer.backing == Backing::file;
       request.fixed = buffer.at.has_value();
       request.at = buffer.at ? *buffer.at : process.mm->find_gap(buffer.pages, 512);
       VirtAddr at{0};
@@ -153,33 +154,39 @@ void Episode::start_actor(World& world, const ActorSpec& actor, Process* process
   if (device != nullptr && device->has_user_thread()) {
     Task& engine = platform_.task(engine_task(actor));
     const auto context = static_cast<unsigned>(actor.context);
-    arbiter.start(task, [device, context, process, &engine, program, &world] {
-      device->user_thread(context, *process->mm, engine,
-                          [program, &world] { unless_absent(world, [program] { program->run(); }); });
-    }, at);
+    arbiter.start(
+        task,
+        [device, context, process, &engine, program, &world] {
+          device->user_thread(context, *process->mm, engine,
+                              [program, &world] { unless_absent(world, [program] { program->run(); }); });
+        },
+        at);
     return;
   }
-  arbiter.start(task, [program, &world] { unless_absent(world, [program] { program->run(); }); }, at);
+  arbiter.start(
+      task, [program, &world] { unless_absent(world, [program] { program->run(); }); }, at);
   if (actor.mirror.empty()) return;
   Device* mirror = platform_.device(actor.mirror);
   MirrorFeed& feed = *(world.mirrors[actor.name] = std::make_unique<MirrorFeed>(arbiter));
   Task& user = platform_.task(mirror_task(actor));
   Task& engine = platform_.task(mirror_engine_task(actor));
   user.user = process->mm;
-  arbiter.start(user, [mirror, process, &engine, &feed] {
-    const auto repeat = [mirror, process, &feed] { feed.repeat(*mirror, 0, *process->mm); };
-    if (mirror->has_user_thread()) {
-      mirror->user_thread(0, *process->mm, engine, repeat);
-    } else {
-      repeat();
-    }
-  }, at);
+  arbiter.start(
+      user,
+      [mirror, process, &engine, &feed] {
+        const auto repeat = [mirror, process, &feed] { feed.repeat(*mirror, 0, *process->mm); };
+        if (mirror->has_user_thread()) {
+          mirror->user_thread(0, *process->mm, engine, repeat);
+        } else {
+          repeat();
+        }
+      },
+      at);
 }
 
 void Episode::start_actors(World& world, const std::string& name) {
   for (const ActorSpec& actor : scenario_.actors)
-    if (actor.process == name)
-      start_actor(world, actor, name.empty() ? nullptr : &world.processes.at(name));
+    if (actor.process == name) start_actor(world, actor, name.empty() ? nullptr : &world.processes.at(name));
 }
 
 EpisodeResult Episode::play(const std::string& kernel, std::uint64_t seed, const EpisodeOptions& options) {
@@ -217,8 +224,8 @@ EpisodeResult Episode::play(const std::string& kernel, std::uint64_t seed, const
   }
 
   const RunDescription run = describe_run(scenario_, platform_, kernel, seed);
-  const Expectations expect = options.kept ? scenario_.expect_kept.value_or(Expectations{})
-                                           : expectations_for(scenario_, kernel);
+  const Expectations expect =
+      options.kept ? scenario_.expect_kept.value_or(Expectations{}) : expectations_for(scenario_, kernel);
   Watch watch(world);
   watch.attach(arbiter.bus());
   Oracle oracle;
@@ -288,7 +295,7 @@ EpisodeResult Episode::play(const std::string& kernel, std::uint64_t seed, const
   if (end == RunEnd::limit && (verdict.violations.empty() || verdict.failed.empty())) {
     verdict.outcome = Outcome::inconclusive;
     verdict.limit = left != UINT64_MAX && arbiter.steps() >= left ? fmt::format("steps: {}", options.steps)
-                                                                 : "modelled time: " + to_text(scenario_.limit);
+                                                                  : "modelled time: " + to_text(scenario_.limit);
   }
   files.finish(verdict, counters, resolved_yaml(scenario_, kernel, seed));
   arbiter.bus().clear_listeners();

@@ -122,7 +122,8 @@ std::string_view do_mmap(ActorProgram& program, const Step& step) {
   MmapRequest request;
   request.pages = step.pages;
   request.rights = rights_of(step.protection);
-  request.shared = step.backing == Backing::shared;
+  request.shared = step.backing != Backing::anon;
+  request.file = step.backing == Backing::file;
   if (step.address) {
     request.at = *step.address;
     request.fixed = true;
@@ -152,6 +153,10 @@ std::string_view do_dontneed(ActorProgram& program, const Step& step) {
 
 std::string_view do_remove(ActorProgram& program, const Step& step) {
   return on_pages(program, step, [](Mm& mm, PageRange pages) { return madvise_remove(mm, pages); });
+}
+
+std::string_view do_msync(ActorProgram& program, const Step& step) {
+  return on_pages(program, step, [](Mm& mm, PageRange pages) { return msync(mm, pages); });
 }
 
 std::string_view do_mremap(ActorProgram& program, const Step& step) {
@@ -224,11 +229,10 @@ std::string_view do_barrier(ActorProgram& program, const Step& step) {
 }
 const std::vector<std::pair<std::string_view, Verb>>& verb_functions() {
   static const std::vector<std::pair<std::string_view, Verb>> table = {
-      {"read", do_read},         {"write", do_write},       {"access", do_access}, {"mmap", do_mmap},
-      {"munmap", do_munmap},     {"mprotect", do_mprotect}, {"dontneed", do_dontneed}, {"mremap", do_mremap},
-      {"remove", do_remove},
-      {"brk", do_brk},           {"fork", do_fork},         {"exit", do_exit},     {"delay", do_delay},
-      {"sleep", do_sleep},       {"barrier", do_barrier},
+      {"read", do_read},     {"write", do_write},       {"access", do_access},     {"mmap", do_mmap},
+      {"munmap", do_munmap}, {"mprotect", do_mprotect}, {"dontneed", do_dontneed}, {"mremap", do_mremap},
+      {"remove", do_remove}, {"msync", do_msync},       {"brk", do_brk},           {"fork", do_fork},
+      {"exit", do_exit},     {"delay", do_delay},       {"sleep", do_sleep},       {"barrier", do_barrier},
   };
   return table;
 }
@@ -253,8 +257,7 @@ ActorProgram::ActorProgram(World& the_world, const ActorSpec& the_actor, Process
 
 std::string_view ActorProgram::access(VirtAddr address, bool write, std::uint64_t& value) {
   if (device != nullptr)
-    return errno_name(
-        device->access(static_cast<unsigned>(actor.context), *process->mm, address, 8, write, value));
+    return errno_name(device->access(static_cast<unsigned>(actor.context), *process->mm, address, 8, write, value));
   const AccessResult result = write ? core->write(address, 8, value) : core->read(address, 8, value);
   if (result == AccessResult::ok) return "ok";
   // Allowed by its VMA and still not resolved: no frame was free, where Linux would call its OOM killer.
@@ -300,8 +303,8 @@ void ActorProgram::step(const Step& step) {
 void ActorProgram::judge(const Step& step, std::string_view result) {
   std::string wanted = step.result.value_or("ok");
   if (const auto it = step.result_by_kernel.find(world.kernel); it != step.result_by_kernel.end()) wanted = it->second;
-  if (result == wanted || (wanted == "ok-or-fault" && (result == "ok" || result == "EFAULT" || result == "SIGSEGV" ||
-                                                       result == "ESRCH")))
+  if (result == wanted ||
+      (wanted == "ok-or-fault" && (result == "ok" || result == "EFAULT" || result == "SIGSEGV" || result == "ESRCH")))
     return;
   const std::string what = step.buffer.empty() ? step.verb : step.verb + " of " + step.buffer;
   world.fail(step.mark, fmt::format("{}: {} gives {}", actor.name, what, wanted), std::string(result));
@@ -355,10 +358,8 @@ const std::vector<std::pair<std::string_view, ScriptVerb>>& script_functions() {
          Arbiter& arbiter = run.world.platform.arbiter;
          arbiter.sleep_until(arbiter.now() + step.duration);
        }},
-      {"barrier",
-       [](ScriptRun& run, const Step& step) {
-         run.world.meetings.meet(step.name, run.device + "/" + run.script.callback);
-       }},
+      {"barrier", [](ScriptRun& run,
+                     const Step& step) { run.world.meetings.meet(step.name, run.device + "/" + run.script.callback); }},
       {"lock", [](ScriptRun& run, const Step& step) { run.locks.lock(step.name, step.lock_kind); }},
       {"unlock", [](ScriptRun& run, const Step& step) { run.locks.unlock(step.name); }},
       {"unregister", [](ScriptRun& run, const Step&) { run.context.unregister(); }},

@@ -38,7 +38,7 @@ const Keys& buffer_keys() {
       {"at", Shape::address, false, "Address of its first page; the machine finds a place if absent."},
       {"pages", Shape::count, true, "Size in pages of 4 KiB."},
       {"prot", Shape::protection, false, "Rights of the mapping; rw if absent."},
-      {"backing", Shape::backing, false, "Private (anon) or shared anonymous memory; anon if absent."},
+      {"backing", Shape::backing, false, "Private (anon) or shared memory, or a shared file; anon if absent."},
       {"populate", Shape::flag, false, "Every page is written once before the actors start; false if absent."},
   };
   return keys;
@@ -91,7 +91,8 @@ const Keys& expect_keys() {
       {"kept", Shape::block, false,
        "What must hold when the scenario runs again with no rule switched off: `violated` and the rest, on their own.",
        "kept"},
-      {"per_kernel", Shape::block, false, "The same keys for single kernels or ranges of them (v3.7..v4.16): violated replaces, the rest adds.",
+      {"per_kernel", Shape::block, false,
+       "The same keys for single kernels or ranges of them (v3.7..v4.16): violated replaces, the rest adds.",
        "per_kernel"},
   };
   return keys;

@@ -201,7 +201,7 @@ TEST_CASE("mistakes in buffers") {
   check_mistake(
       buffer("pages: 1, prot: wr"),
       "processes.app.buffers.b.prot: 'wr' is no protection, expected none, r, rw, rx or rwx; did you mean 'rw'?");
-  check_mistake(buffer("pages: 1, backing: file"), "processes.app.buffers.b.backing: 'file' is no backing");
+  check_mistake(buffer("pages: 1, backing: disk"), "processes.app.buffers.b.backing: 'disk' is no backing");
   check_mistake(buffer("pages: 0"), "processes.app.buffers.b.pages: '0' is out of range");
 }
 

@@ -61,7 +61,7 @@ class RandomScenario {
   std::string flag() { return pick({"true", "false"}); }
   std::string time() { return small() + pick({"ps", "ns", "us", ".5ns"}); }
   std::string prot() { return pick({"none", "r", "rw", "rx", "rwx"}); }
-  std::string backing() { return pick({"anon", "shared"}); }
+  std::string backing() { return pick({"anon", "shared", "file"}); }
   std::string pages() { return pick({"", ", pages: 3", ", pages: 0..8", ", pages: 2..4"}); }
 
   std::string argument(const language::Argument& argument, const std::string& verb) {

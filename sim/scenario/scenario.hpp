@@ -34,7 +34,8 @@ struct Setting {
 };
 
 enum class Protection { none, r, rw, rx, rwx };
-enum class Backing { anon, shared };  // private anonymous; shared anonymous (as after MAP_SHARED|MAP_ANONYMOUS)
+// Private anonymous; shared anonymous (as after MAP_SHARED|MAP_ANONYMOUS); a file of its own, mapped shared.
+enum class Backing { anon, shared, file };
 
 struct BufferSpec {
   std::string name;

@@ -204,7 +204,7 @@ const std::vector<std::string>& protection_words() {
   return words;
 }
 const std::vector<std::string>& backing_words() {
-  static const std::vector<std::string> words = {"anon", "shared"};
+  static const std::vector<std::string> words = {"anon", "shared", "file"};
   return words;
 }
 const std::vector<std::string>& pattern_words() {

@@ -20,7 +20,8 @@ Verb device_verb(std::string_view name, std::string_view sentence) {
   return {name, sentence, kCpu, true, {{{"device", Shape::device, true, "Which device."}, &Step::name}}, "device"};
 }
 Verb process_verb(std::string_view name, std::string_view sentence, unsigned users) {
-  return {name, sentence, users, false, {{{"process", Shape::process, true, "Which process."}, &Step::name}}, "process"};
+  return {name,     sentence, users, false, {{{"process", Shape::process, true, "Which process."}, &Step::name}},
+          "process"};
 }
 
 std::vector<Verb> make_verbs() {
@@ -66,13 +67,19 @@ std::vector<Verb> make_verbs() {
        {{{"buffer", Shape::new_buffer, true, "Its name from now on."}, &Step::buffer},
         {{"pages", Shape::count, true, "Its size."}, &Step::pages},
         {{"prot", Shape::protection, false, "Its rights; rw if absent."}, &Step::protection},
-        {{"backing", Shape::backing, false, "Private (anon) or shared; anon if absent."}, &Step::backing},
+        {{"backing", Shape::backing, false, "Private (anon) or shared memory, or a shared file; anon if absent."},
+         &Step::backing},
         {{"at", Shape::address, false, "Its address; the kernel finds a place if absent."}, &Step::address}}},
       {"munmap", "Unmaps pages.", kCpu | kProbe, true, {kBuffer, kPages}},
       {"mprotect", "Changes the rights of pages.", kCpu, true, {kBuffer, kPages, kProt}},
       {"dontneed", "madvise(MADV_DONTNEED): gives the frames back, keeps the mapping.", kCpu, true, {kBuffer, kPages}},
       {"remove",
        "madvise(MADV_REMOVE): frees pages of a shared buffer, for everyone who maps them.",
+       kCpu,
+       true,
+       {kBuffer, kPages}},
+      {"msync",
+       "Writes back what was written to a file buffer: its pages are clean and read-only until the next write.",
        kCpu,
        true,
        {kBuffer, kPages}},
@@ -142,15 +149,12 @@ std::vector<Verb> make_verbs() {
                   "A probe's driver has that freed after a grace period of the notifiers (v3.17 to v5.3)."),
       device_verb("drain", "A probe's driver waits until no range of this process is counted as open."),
       device_verb("driver_exit", "A probe's module is unloaded: whoever calls it from now on calls nothing."),
-      {"synchronize",
-       "mmu_notifier_synchronize (v3.17 on): what a module does before it goes.",
-       kCpu,
-       false,
-       {}},
-      process_verb("oom_reap",
-                   "The out-of-memory reaper (process_mrelease) takes the private pages of a dying process; EAGAIN if a "
-                   "subscriber would have to wait.",
-                   kCpu),
+      {"synchronize", "mmu_notifier_synchronize (v3.17 on): what a module does before it goes.", kCpu, false, {}},
+      process_verb(
+          "oom_reap",
+          "The out-of-memory reaper (process_mrelease) takes the private pages of a dying process; EAGAIN if a "
+          "subscriber would have to wait.",
+          kCpu),
       process_verb("mmget", "Becomes a user of the process's memory, if it still has one (mmget_not_zero).", kCpu),
       process_verb("mmput", "Gives that up; the last one ends the address space, whoever it is.", kCpu | kProbe),
       process_verb("mmgrab", "Holds the address space's structure, not its memory.", kCpu),
