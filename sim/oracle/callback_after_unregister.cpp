@@ -1,4 +1,4 @@
-// callback-after-unregister: a subscriber was called although its owner may have freed it.
+// callback-after-unregister: a subscriber was called, or its subscription touched, although its owner may have freed it.
 #include <fmt/format.h>
 
 #include <map>
@@ -34,6 +34,20 @@ class CallbackAfterUnregister final : public Rule {
     bus.listen<SubscriptionFreed>([this](const SubscriptionFreed& e, const Stamp& stamp) {
       still_running(e.serial, stamp, "the subscription was freed");
     });
+    bus.listen<IntervalRemoved>([this](const IntervalRemoved& e, const Stamp& stamp) {
+      still_running(e.serial, stamp, "the removal of the interval returned");
+    });
+    bus.listen<Unlinked>([this](const Unlinked& e, const Stamp& stamp) {
+      const Registration& registration = *ledger_.registration(e.serial);
+      if (registration.freed.happened())
+        report(registration, stamp,
+               fmt::format("{} was taken out of {}'s list after its subscription had been freed", e.subscriber, e.mm));
+    });
+    bus.listen<IntervalTouched>([this](const IntervalTouched& e, const Stamp& stamp) {
+      report(*ledger_.registration(e.serial), stamp,
+             fmt::format("{}'s interval was taken out of {}'s tree after its removal had returned", e.subscriber, e.mm),
+             "the end of the ranges took it out of the tree");
+    });
     bus.listen<DriverGone>([this](const DriverGone& e, const Stamp& stamp) {
       drivers_gone_.try_emplace(ledger_.names().id_of(e.device), moment_of(stamp));
     });
@@ -49,7 +63,9 @@ class CallbackAfterUnregister final : public Rule {
                        callback_name(registration.last)));
   }
 
-  void report(const Registration& registration, const Stamp& stamp, const std::string& summary) {
+  // `now`: what happens here, if no moment of the registration tells it.
+  void report(const Registration& registration, const Stamp& stamp, const std::string& summary,
+              const std::string& now = {}) {
     reports_.violation(
         info_, {registration.serial, registration.mm, 0}, stamp, [&](Violation& violation, Story& story) {
           violation.device = ledger_.text(registration.device);
@@ -66,6 +82,7 @@ class CallbackAfterUnregister final : public Rule {
           story.tell(registration.freed, fmt::format("the subscription of {} was freed", device));
           if (const auto gone = drivers_gone_.find(registration.device); gone != drivers_gone_.end())
             story.tell(gone->second, fmt::format("the module of {}'s driver was unloaded", device));
+          if (!now.empty()) story.tell(moment_of(stamp), now);
           story.tell_locks();
         });
   }
@@ -77,24 +94,28 @@ class CallbackAfterUnregister final : public Rule {
 
 RuleRow callback_after_unregister_rule() {
   return {
-      {"callback-after-unregister", "A subscriber's callback began or still ran when its owner was free to free it.",
-       "When mmu_notifier_unregister has returned, or the subscription was freed after its last put, no callback of "
-       "that registration runs or will run.",
+      {"callback-after-unregister",
+       "A subscriber's callback ran, or its subscription was touched, when its owner was free to free it.",
+       "When mmu_notifier_unregister or mmu_interval_notifier_remove has returned, or the subscription was freed, no "
+       "callback of that registration runs or will run, and the kernel is done with its memory.",
        R"(After unregister returns, the driver frees what its callbacks use, and often the code itself (a
-module is unloaded). A callback that runs then works on freed memory.
+module is unloaded). A callback that runs then works on freed memory, and so does the kernel if it has
+the subscription still in its list or tree.
 
 Where it comes from. unregister takes the subscriber out of the list and waits for a grace period:
 everybody who found it in the list before has left its read section. put waits in the same way,
 but in the background: the memory goes with free_notifier.
 
 Where it is checked. By registration, not by name: at each callback_begin that follows unregister_end
-or subscription_free of the same registration, and at those two events if a callback still runs; and at
-each callback_begin, free_notifier's too, of a device whose module is gone (driver_gone).
+or subscription_free of the same registration, and at those two events and interval_remove if a callback
+still runs; at each callback_begin, free_notifier's too, of a device whose module is gone (driver_gone);
+at a subscription_unlink that follows subscription_free, and at interval_touch.
 
 The typical bug. A walk along the list outside a read section; unregister without its grace period
 (unregister_no_release gives none: the driver must wait itself); a driver that frees its
-subscription at put instead of in free_notifier; a module that is unloaded while a free_notifier of it
-is still to come (mmu_notifier_synchronize waits for those).
+subscription at put instead of in free_notifier, or from release while it is still in the list; a
+module that is unloaded while a free_notifier of it is still to come (mmu_notifier_synchronize waits
+for those).
 
 How to fix it. Keep the walk inside the section; free after synchronize, or in free_notifier.
 

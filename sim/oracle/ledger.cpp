@@ -32,6 +32,8 @@ void Ledger::listen(Bus& bus) {
   on(bus, &Ledger::unregister_begun);
   on(bus, &Ledger::unregistered);
   on(bus, &Ledger::subscription_freed);
+  on(bus, &Ledger::interval_inserted);
+  on(bus, &Ledger::interval_removed);
   on(bus, &Ledger::mm_created);
   on(bus, &Ledger::release_begun);
   on(bus, &Ledger::released);
@@ -693,6 +695,14 @@ void Ledger::unregistered(const UnregisterEnd& e, const Stamp& stamp) {
 
 void Ledger::subscription_freed(const SubscriptionFreed& e, const Stamp& stamp) {
   make_registration(e.serial, e.mm_id, e.subscriber).freed = moment_of(stamp);
+}
+
+void Ledger::interval_inserted(const IntervalInserted& e, const Stamp& stamp) {
+  make_registration(e.serial, e.mm_id, e.subscriber).registered = moment_of(stamp);
+}
+
+void Ledger::interval_removed(const IntervalRemoved& e, const Stamp& stamp) {
+  make_registration(e.serial, e.mm_id, e.subscriber).unregistered = moment_of(stamp);
 }
 
 void Ledger::mm_created(const MmCreated& e, const Stamp&) { make_mm(e.mm_id, e.mm); }

@@ -260,6 +260,8 @@ class Ledger {
   void unregister_begun(const UnregisterBegin& e, const Stamp& stamp);
   void unregistered(const UnregisterEnd& e, const Stamp& stamp);
   void subscription_freed(const SubscriptionFreed& e, const Stamp& stamp);
+  void interval_inserted(const IntervalInserted& e, const Stamp& stamp);
+  void interval_removed(const IntervalRemoved& e, const Stamp& stamp);
   void mm_created(const MmCreated& e, const Stamp& stamp);
   void release_begun(const MmReleaseBegin& e, const Stamp& stamp);
   void released(const MmReleaseEnd& e, const Stamp& stamp);

@@ -666,6 +666,36 @@ TEST_CASE("oracle: callback-after-unregister") {
     h.begin("gru0", Callback::end, {{4}, {8}});
     CHECK(h.broken() == "callback-after-unregister");
   }
+  SUBCASE("taken out of the list after it was freed") {
+    h.bus.emit(SubscriptionFreed{"app", 1, "gru0", serial});
+    h.bus.emit(Unlinked{"app", 1, "gru0", serial, true});
+    REQUIRE(h.broken() == "callback-after-unregister");
+    CHECK(h.oracle.violations()[0].summary == "gru0 was taken out of app's list after its subscription had been freed");
+  }
+}
+
+TEST_CASE("oracle: callback-after-unregister, of an interval") {
+  Mapped h;
+  h.drop(*h.entry);
+  h.bus.emit(IntervalInserted{"app", 1, "gru0", 9, address_of(Vpn{4}), address_of(Vpn{8}), false});
+  SUBCASE("removed, and another one called: legal") {
+    h.bus.emit(IntervalRemoved{"app", 1, "gru0", 9});
+    h.start(4, 8);
+    CHECK(h.broken() == "");
+  }
+  SUBCASE("removed while its callback runs, or touched later") {
+    SUBCASE("called") {
+      h.bus.emit(CallbackBegin{"app", 1, "gru0", 9, Callback::interval_invalidate, {{4}, {8}}, 1});
+      CHECK(h.broken() == "");
+      h.bus.emit(IntervalRemoved{"app", 1, "gru0", 9});
+    }
+    SUBCASE("touched") {
+      h.bus.emit(IntervalRemoved{"app", 1, "gru0", 9});
+      CHECK(h.broken() == "");
+      h.bus.emit(IntervalTouched{"app", 1, "gru0", 9});
+    }
+    CHECK(h.broken() == "callback-after-unregister");
+  }
 }
 
 TEST_CASE("oracle: callback-after-release") {
