@@ -65,6 +65,9 @@ class NotifierCore {
   // v3.17 to v5.3, mmu_notifier_call_srcu: `callback` runs in a kernel thread once all sections that are open
   // now are closed. Never sleeps.
   void call_after_grace_period(std::function<void()> callback);
+  // What anybody has in every kernel: `callback` runs after a grace period of RCU. Since v3.7 the notifiers'
+  // sections are none of RCU's, and it does not wait for them. Never sleeps.
+  void call_rcu(std::function<void()> callback) { rcu_.call(std::move(callback)); }
   // v5.4 on. The subscription that `make` returns (nullptr: ENOMEM) is found again by its key, one per key
   // and mm, and its users are counted. mmap_lock held for write; may sleep. EOVERFLOW: too many users; and
   // all errors of register. `result` is set only when the answer is ok.

@@ -269,8 +269,14 @@ void ProbeDevice::free_subscription(Mm& mm) {
                                         interval ? subscription->interval.serial() : subscription->serial()});
 }
 
+// Before v3.17 a driver has RCU only. Since v5.4 it has put.
 void ProbeDevice::free_later(Mm& mm) {
-  mms_.notifier.call_after_grace_period([this, &mm] { free_subscription(mm); });
+  const NotifierBehaviour& kernel = mms_.notifier.behaviour();
+  const auto free = [this, &mm] { free_subscription(mm); };
+  if (kernel.call_after_grace || kernel.get_put)
+    mms_.notifier.call_after_grace_period(free);
+  else
+    mms_.notifier.call_rcu(free);
 }
 
 void ProbeDevice::drain(Mm& mm) {
