@@ -36,6 +36,9 @@ void Judge::watch(SubscriberUnderTest& device) {
   bus.listen<CallbackEnd>([this](const CallbackEnd& e, const Stamp& at) {
     if (ours(e.subscriber)) returned(e, at);
   });
+  bus.listen<MmReleaseBegin>([this](const MmReleaseBegin& e, const Stamp&) {
+    if (AddressSpace* const mm = mm_of(e.mm_id)) leaving(*mm);
+  });
   bus.listen<MmReleaseEnd>([this](const MmReleaseEnd& e, const Stamp&) {
     if (AddressSpace* const mm = mm_of(e.mm_id)) space_ended(*mm);
   });

@@ -24,7 +24,7 @@ class Judge {
 
   // --- what the scenes say ---
   void opening(AddressSpace& mm);
-  void leaving(AddressSpace& mm);  // a close or the end of the space begins: from here on nobody need be told
+  void leaving(AddressSpace& mm);  // a close begins: from here on the device need not be told
   void closed(AddressSpace& mm);   // close has returned
   void silent(AddressSpace& mm);   // and whoever was being called has left
   bool open(AddressSpace& mm) const { return bond(mm) == Bond::open; }

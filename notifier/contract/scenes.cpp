@@ -117,10 +117,15 @@ void two_spaces(Stage& on) {
       if (!on.device->held(own, page).present())
         on.judge.breach("touched-by-other-space", on.judge.text_of(own, page) + " was dropped with the other's");
   };
-  set_up(on);
   on.play({[&] {
-    on.fill(other);
-    on.open(other);
+             on.fill(own);
+             on.open(own);
+           },
+           [&] {
+             on.fill(other);
+             on.open(other);
+           }});
+  on.play({[&] {
     on.map_everything(own);
     on.map_everything(other);
     const std::vector<Vpn> before = on.held(own);
@@ -138,7 +143,7 @@ void two_spaces(Stage& on) {
     if (on.once_in(2))
       on.close(other);
     else
-      on.exit(other);
+      on.surroundings.mmput(other);
     ask_untouched(before);
   }});
   wind_up(on);
@@ -152,7 +157,7 @@ void end_of_space(Stage& on) {
   std::vector<Stage::Body> bodies{[&] { on.map_at_random(kMaps); }, [&] { some_changes(on); },
                                   [&] {
                                     on.pause(15'000);
-                                    on.exit(on.mm());
+                                    on.surroundings.mmput(on.mm());
                                   }};
   const bool together = on.once_in(2);
   if (together)

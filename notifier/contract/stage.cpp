@@ -281,17 +281,4 @@ void Stage::replace(AddressSpace& mm, Vpn page) {
   }
 }
 
-void Stage::exit(AddressSpace& mm) {
-  judge.leaving(mm);
-  const bool last = mm.users().put();
-  if (!last) return;
-  core.release(mm);
-  SpinLock& lock = surroundings.page_table_lock(mm);
-  lock.lock();
-  for (std::uint64_t i = 0; i < Surroundings::kPages; ++i) surroundings.enter(mm, page(i), {});
-  lock.unlock();
-  surroundings.unmapped(mm);
-  mm.drop_count();
-}
-
 }  // namespace secmmu::contract

@@ -51,7 +51,6 @@ class Stage {
   void protect(AddressSpace& mm, PageRange pages);  // the same frames, for reading only
   void reclaim(AddressSpace& mm, Vpn page);         // up to v4.12: one entry goes outside any range
   void replace(AddressSpace& mm, Vpn page);         // copy-on-write, as the kernel tells of it
-  void exit(AddressSpace& mm);                      // the last user goes
 
   Surroundings& surroundings;
   Arbiter& arbiter;

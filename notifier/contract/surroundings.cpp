@@ -76,6 +76,18 @@ class PlainSurroundings final : public Surroundings {
 
 }  // namespace
 
+void Surroundings::mmput(AddressSpace& mm) {
+  const bool last = mm.users().put();
+  if (!last) return;
+  core().release(mm);
+  SpinLock& lock = page_table_lock(mm);
+  lock.lock();
+  for (std::uint64_t i = 0; i < kPages; ++i) enter(mm, first_page() + i, {});
+  lock.unlock();
+  unmapped(mm);
+  mm.drop_count();
+}
+
 std::unique_ptr<Surroundings> plain_surroundings(Arbiter& arbiter, Task& rcu_worker, Task& srcu_worker) {
   return std::make_unique<PlainSurroundings>(arbiter, rcu_worker, srcu_worker);
 }

@@ -38,6 +38,9 @@ class Surroundings {
   virtual void enter(AddressSpace& mm, Vpn page, PageEntry entry) = 0;
   // The last user is gone and the page table is empty: what a memory manager does then beside giving mm_count back.
   virtual void unmapped(AddressSpace&) {}
+
+  // A user of the space goes; the last one ends it. For the suite, and for devices whose maps hold mm_users.
+  void mmput(AddressSpace& mm);
 };
 
 // `rcu_worker` and `srcu_worker`: service tasks of the machine for the two domains of the notifier core.
