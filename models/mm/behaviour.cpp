@@ -46,6 +46,14 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
                   "How the out-of-memory reaper takes pages: there is none; without a word to subscribers; only from "
                   "processes without subscribers; only if none of them may block; or VMA by VMA, with a start that may "
                   "not block and may be refused.")
+          .choice("fault_lock", &B::fault_lock, {"mmap-lock", "anonymous-vma-lock", "vma-lock"},
+                  "What the fault of a CPU holds: mmap_lock for reading; or, if that is enough, the lock of its VMA "
+                  "alone, first for private memory that has had a page, then for all but a first private page.")
+          .flag("all_locks_cover_vmas", &B::all_locks_cover_vmas,
+                "Who takes all locks of an mm, as a registration does, waits for faults under the locks of single VMAs "
+                "too.")
+          .flag("fork_locks_vmas", &B::fork_locks_vmas,
+                "fork keeps faults under the locks of single VMAs out of the parent.")
           .flag("munmap_downgrades", &B::munmap_downgrades,
                 "munmap takes the pages out with mmap_lock held for reading only, so that faults elsewhere go on.")
           .choice(

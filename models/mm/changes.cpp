@@ -25,6 +25,10 @@ const std::vector<Change>& mm_changes() {
       {"", kFirst, "cow_reuse", string("one-mapping"), "A page that nobody else maps is written in place."},
       {"", kFirst, "mprotect_upgrade", string("never"), "A private page becomes writable again by a fault."},
       {"", kFirst, "reaper", string("absent"), "A process that is killed for its memory frees it when it exits."},
+      {"", kFirst, "fault_lock", string("mmap-lock"),
+       "Faults of one process run side by side, but not beside a mapping call."},
+      {"", kFirst, "all_locks_cover_vmas", false, "There are no such locks."},
+      {"", kFirst, "fork_locks_vmas", false, "There are no such locks."},
       {"", kFirst, "munmap_downgrades", false, "munmap holds mmap_lock for writing to its end."},
       {"", kFirst, "exit_lock", string("none"), "Nobody is left who could take mmap_lock, it is thought."},
 
@@ -163,6 +167,22 @@ const std::vector<Change>& mm_changes() {
        string("read-then-write"),
        "The out-of-memory reaper works beside exit on the same page tables; the lock tells them apart."},
       {"", {6, 2, 0}, "mprotect_upgrade", string("exclusive"), "The same for clean pages."},
+      {"0bff0aaea03e",
+       {6, 4, 0},
+       "fault_lock",
+       string("anonymous-vma-lock"),
+       "A thread that maps something no longer stops the faults of all others."},
+      {"fb49c455323f",
+       {6, 5, 0},
+       "fork_locks_vmas",
+       true,
+       "A fault in the middle of a fork could change a page that the child was just given."},
+      {"eeff9a5d47f8",
+       {6, 5, 0},
+       "all_locks_cover_vmas",
+       true,
+       "A subscriber could join in the middle of a fault and hear only the end of its range."},
+      {"4ed4379881aa", {6, 7, 0}, "fault_lock", string("vma-lock"), "Now for shared memory and files as well."},
   };
   return changes;
 }

@@ -62,10 +62,20 @@ void lock_for_writing(Mm& mm, unsigned nesting) {
   show_lock(mm);
 }
 void unlock_for_writing(Mm& mm) {
+  mm.vma_locks.end_write();
   mm.mmap_lock().unlock_write();
   show_lock(mm);
 }
+void lock_vmas_for_writing(Mm& mm, PageRange range) {
+  if (mm.system.behaviour.fault_lock == "mmap-lock") return;
+  if (range.first.value != 0) range.first.value -= 1;
+  if (range.end < kWholeSpace.end) range.end = range.end + 1;
+  VmaList whole;
+  for (const Vma& piece : mm.vmas_in(range)) whole.push_back(mm.vma_at(piece.pages.first));
+  mm.vma_locks.lock_write(whole);
+}
 void downgrade_to_reading(Mm& mm) {
+  mm.vma_locks.end_write();
   mm.mmap_lock().downgrade();
   show_lock(mm);
 }

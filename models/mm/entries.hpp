@@ -50,6 +50,9 @@ void unlock_for_reading(Mm& mm);
 void lock_for_writing(Mm& mm, unsigned nesting = 0);
 void unlock_for_writing(Mm& mm);
 void downgrade_to_reading(Mm& mm);
+// mmap_lock is held for writing: nor is any fault under way, until that is given back, in the VMAs of the range and
+// in those beside it, which may join it. Nothing before v6.4. May sleep.
+void lock_vmas_for_writing(Mm& mm, PageRange range);
 
 // The frame of a system call: its cost and its two events around `body`, which answers an Errno.
 template <class Body>

@@ -110,7 +110,34 @@ FaultResult handle_fault_locked(Mm& mm, Vpn page, bool write) {
   return result;
 }
 
+namespace {
+
+// Rule: only faults that change nothing but entries. The first private page of a VMA brings it an anon_vma, maybe a
+// neighbour's, and a fault that is not allowed is looked at again, so both take mmap_lock.
+bool needs_only_its_vma(const Mm& mm, const Vma& vma, bool write) {
+  const std::string& lock = mm.system.behaviour.fault_lock;
+  const VmaAttributes& attributes = vma.attributes;
+  if (lock == "mmap-lock" || vma.pages.empty() || !allowed(attributes.rights, write)) return false;
+  if (attributes.shared) return lock == "vma-lock";
+  return attributes.anon_vma != 0 || (lock == "vma-lock" && !write);
+}
+
+// False: not done, mmap_lock is needed.
+bool fault_under_vma_lock(Mm& mm, Vpn page, bool write, FaultResult& result) {
+  const Vma vma = mm.vma_at(page);
+  if (!needs_only_its_vma(mm, vma, write) || !mm.vma_locks.try_lock_read(vma)) return false;
+  const Vma now = mm.vma_at(page);  // it cannot change any more
+  const bool same = now.pages.first == vma.pages.first && needs_only_its_vma(mm, now, write);
+  if (same) result = handle_fault_locked(mm, page, write);
+  mm.vma_locks.unlock_read(vma);
+  return same;
+}
+
+}  // namespace
+
 FaultResult handle_fault(Mm& mm, Vpn page, bool write) {
+  FaultResult locked{};
+  if (fault_under_vma_lock(mm, page, write, locked)) return locked;
   lock_for_reading(mm);
   const FaultResult result = handle_fault_locked(mm, page, write);
   unlock_for_reading(mm);

@@ -62,6 +62,7 @@ Errno fork(Mm& parent, Mm& child) {
     lock_for_writing(parent);
     lock_for_writing(child, 1);
     system.arbiter.step(system.costs.vma_work);
+    if (system.behaviour.fork_locks_vmas) lock_vmas_for_writing(parent, kWholeSpace);
     child.brk_start = parent.brk_start;
     child.brk_end = parent.brk_end;
     bool done = true;

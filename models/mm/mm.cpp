@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "models/mm/events.hpp"
+#include "models/mm/entries.hpp"
 
 namespace secmmu {
 
@@ -14,6 +14,7 @@ constexpr Vpn kMmapBase = VirtAddr{0x7f00'0000'0000}.page();
 Mm::Mm(MmSystem& the_system, std::string name, std::uint32_t id)
     : system(the_system),
       table(the_system.memory, the_system.port, name + " page tables"),
+      vma_locks(the_system.arbiter, name),
       page_table_lock(the_system.arbiter, "page_table_lock", "page_table_lock(" + name + ")"),
       name_(std::move(name)),
       id_(id),
@@ -24,20 +25,24 @@ Mm::Mm(MmSystem& the_system, std::string name, std::uint32_t id)
 
 Mm::~Mm() = default;
 
-// mmap_lock is held for write, so no operation of this mm is under way; the locks of reverse mappings stop
-// those that come to its pages from the side of the frames.
+// mmap_lock is held for write, so no operation of this mm is under way, but faults that hold the lock of a VMA
+// only: from v6.5 on they are waited for. The locks of reverse mappings stop those that come to its pages from
+// the side of the frames.
 Errno Mm::take_all_locks() {
   system.all_locks_mutex.lock();
   if (system.interrupted && system.interrupted()) {
     system.all_locks_mutex.unlock();
     return Errno::eintr;
   }
+  written_before_ = vma_locks.written();
+  if (system.behaviour.all_locks_cover_vmas) lock_vmas_for_writing(*this, kWholeSpace);
   rmap_lock_.lock();
   return Errno::ok;
 }
 
 void Mm::drop_all_locks() {
   rmap_lock_.unlock();
+  vma_locks.restore(std::move(written_before_));
   system.all_locks_mutex.unlock();
 }
 

@@ -16,6 +16,7 @@
 #include "models/memory/physical_memory.hpp"
 #include "models/mm/shared_object.hpp"
 #include "models/mm/vma.hpp"
+#include "models/mm/vma_locks.hpp"
 #include "notifier/address_space.hpp"
 #include "notifier/kernel.hpp"
 #include "notifier/notifier_core.hpp"
@@ -66,6 +67,10 @@ struct MmBehaviour {
   std::string reaper = "asks";
 
   // --- locks ---
+  // mmap-lock | anonymous-vma-lock | vma-lock: what a page fault holds
+  std::string fault_lock = "vma-lock";
+  bool all_locks_cover_vmas = true;           // a registration waits for faults under the locks of single VMAs
+  bool fork_locks_vmas = true;                // and so does fork, which copies their entries
   bool munmap_downgrades = true;              // munmap unmaps with mmap_lock held for reading only
   std::string exit_lock = "read-then-write";  // none | read-then-write: how exit_mmap holds mmap_lock
 };
@@ -124,6 +129,7 @@ class Mm final : public AddressSpace {
   MmSystem& system;
   VmaMap vmas;
   PageTable table;
+  VmaLocks vma_locks;          // unused before v6.4
   SpinLock page_table_lock;    // one per address space here; Linux splits it per table
   std::uint64_t cpu_mask = 0;  // cores that may cache its translations
   VirtAddr brk_start{0};       // 0: no heap yet
@@ -172,7 +178,8 @@ class Mm final : public AddressSpace {
   RwSemaphore mmap_lock_;
   ReferenceCount users_;
   ReferenceCount count_;
-  Mutex rmap_lock_;  // stands for all the locks of reverse mappings that mm_take_all_locks collects
+  VmaLocks::Written written_before_;  // when all locks were taken
+  Mutex rmap_lock_;                   // stands for all the locks of reverse mappings that mm_take_all_locks collects
 };
 
 // --- operations: system calls. Each takes mmap_lock itself and may sleep. ------------------------------
@@ -217,8 +224,7 @@ void mmput(Mm& mm);
 // --- faults ------------------------------------------------------------------------------------------
 
 enum class FaultResult { resolved, segv, out_of_memory };
-// Takes mmap_lock for reading. Also for remote callers (a driver's get_user_pages): nothing here asks who
-// runs on the core.
+// Of a CPU. Takes mmap_lock for reading or, from v6.4 on, the lock of the VMA where that is enough.
 FaultResult handle_fault(Mm& mm, Vpn page, bool write);
 FaultResult handle_fault_locked(Mm& mm, Vpn page, bool write);  // mmap_lock is held
 // Linux's get_user_pages for one page: faults as needed, takes a reference on the frame, which the caller

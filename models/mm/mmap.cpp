@@ -17,6 +17,7 @@ void note_mapped(Mm& mm, PageRange range, const VmaAttributes& attributes) {
 }
 
 void map_span(Mm& mm, PageRange range, const VmaAttributes& attributes) {
+  lock_vmas_for_writing(mm, range);
   set_vma(mm.vmas, range, attributes);
   note_mapped(mm, range, attributes);
 }

@@ -62,6 +62,7 @@ Errno move_vma(Mm& mm, PageRange from, const VmaAttributes& attributes, Vpn to, 
   // Private pages keep their place in the backing once there are any; an untouched VMA starts afresh.
   if (moved.shared || moved.anon_vma != 0) moved.origin += from.first.value - to.value;
   if (moved.shared) moved.object->mapped(new_pages);
+  lock_vmas_for_writing(mm, from);
   map_span(mm, target, moved);
   const bool done = move_entries(mm, from, to);
   if (!done) move_entries(mm, {to, to + from.pages()}, from.first);
