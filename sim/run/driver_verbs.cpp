@@ -130,6 +130,7 @@ const std::vector<std::pair<std::string_view, ProgramVerb>>& driver_verbs() {
       {"free", by_probe<&ProbeDevice::free_subscription>},
       {"free_later", by_probe<&ProbeDevice::free_later>},
       {"drain", by_probe<&ProbeDevice::drain>},
+      {"add_object", by_probe<&ProbeDevice::add_object>},
       {"driver_exit", do_driver_exit},
       {"synchronize", do_synchronize},
       {"unload", do_unload},

@@ -21,6 +21,8 @@ const ParameterTable<ProbeConfig>& probe_table() {
                 "interval: a fill asks under the driver's lock whether an invalidation came between.")
           .flag("range_check", &ProbeConfig::range_check,
                 "A fill waits while a range is counted as open.")
+          .flag("late_object", &ProbeConfig::late_object,
+                "It counts open ranges for an object that the step add_object makes, and has nothing to fill before.")
           .duration("hit", &ProbeConfig::hit, "An access through a translation that is there.")
           .duration("fill", &ProbeConfig::fill, "Making a translation, after the look at the page table.")
           .duration("zap", &ProbeConfig::zap, "Dropping a range of translations.");
@@ -45,7 +47,9 @@ struct ProbeDevice::Subscription final : ListSubscription {
   Mm& mm;
   WaitQueue queue;
   Interval interval{*this};
-  std::int64_t open = 0;
+  std::int64_t open = 0;     // ranges, as counted for the object
+  std::int64_t started = 0;  // ranges, as counted for the whole mm
+  bool has_object = !probe.config_.late_object;
   unsigned users = 0;  // shared: how often this probe has got it
   bool registered = false;
   bool released = false;
@@ -75,11 +79,13 @@ struct ProbeDevice::Subscription final : ListSubscription {
     }
     switch (callback) {
       case Callback::start:
-        count(+1);
+        ++started;
+        if (has_object) count(+1);
         context.zap();
         break;
       case Callback::end:
-        count(-1);
+        --started;
+        if (has_object) count(-1);
         queue.wake_all();
         break;
       case Callback::release:
@@ -282,8 +288,14 @@ void ProbeDevice::free_later(Mm& mm) {
 void ProbeDevice::drain(Mm& mm) {
   Subscription* subscription = latest_of(mm);
   if (subscription == nullptr) return;
-  subscription->queue.wait_until([subscription] { return subscription->open == 0; },
+  const bool all = config_.late_object;
+  subscription->queue.wait_until([=] { return (all ? subscription->started : subscription->open) == 0; },
                                  fmt::format("{}'s open ranges of {} to end", name_, mm.name()));
+}
+
+void ProbeDevice::add_object(Mm& mm) {
+  arbiter_.step(config_.hit, writes(ObjectKind::device_state, object_));
+  if (Subscription* subscription = latest_of(mm); subscription != nullptr) subscription->has_object = true;
 }
 
 void ProbeDevice::driver_exit() { arbiter_.bus().emit(DriverGone{name_}); }
@@ -373,6 +385,7 @@ Errno ProbeDevice::fill(Subscription* subscription, Mm& mm, Vpn page, bool write
     return subscription == nullptr || subscription->released || !subscription->registered;
   };
   if (well_behaved ? gone() : subscription != nullptr && subscription->released) return Errno::esrch;
+  if (subscription != nullptr && !subscription->has_object) return Errno::efault;
   if (config_.subscription == "interval")
     return gone() ? Errno::esrch : fill_by_sequence(*subscription, mm, page, write, id);
   arbiter_.step(config_.fill, writes(ObjectKind::device_entry, object_, page.value));

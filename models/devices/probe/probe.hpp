@@ -26,6 +26,7 @@ struct ProbeConfig {
   bool never_blocks = false;     // v4.16 to v4.18: says so
   bool retry_check = true;       // interval: a fill asks whether an invalidation came between
   bool range_check = true;       // a fill waits while a range is open
+  bool late_object = false;      // what open ranges are counted for is made later, by add_object
   Time hit{10'000};
   Time fill{200'000};
   Time zap{100'000};
@@ -75,6 +76,8 @@ class ProbeDevice final : public Device {
   void free_later(Mm& mm);
   // Waits until no range of this mm is open, as far as its latest subscription was told. May sleep.
   void drain(Mm& mm);
+  // Makes what a probe with late_object counts open ranges for. Whoever is between start and end counts only its end.
+  void add_object(Mm& mm);
   void driver_exit();  // its module goes
   Errno access(unsigned context, Mm& mm, VirtAddr address, unsigned bytes, bool write, std::uint64_t& value) override;
   std::vector<CounterRow> counters() const override;
