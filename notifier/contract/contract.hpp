@@ -29,7 +29,8 @@ class SubscriberUnderTest {
   virtual std::string_view name() const = 0;
   virtual CallbackSet callbacks() const = 0;
 
-  // Registers on the address space. Once per space at a time, and again after a close. May sleep.
+  // Registers on the address space. Once per space at a time, and again after a close. The caller holds mm_users.
+  // May sleep.
   virtual Errno open(AddressSpace& mm) = 0;
   // Unregisters; may come while the address space ends, and after. When it returns nothing is held, and the callbacks
   // have ended or will when those that run have. May sleep.
@@ -43,6 +44,8 @@ class SubscriberUnderTest {
   // One use of a translation that is held, such that ageing finds it young. Called only if it has such callbacks.
   virtual void use(AddressSpace&, Vpn) {}
 
+  // False: it only reads, so it is never asked to map for writing.
+  virtual bool writes() const { return true; }
   // False: it may not be asked for an invalidation that must not block (v4.19 on). No driver of Linux is free to say
   // so.
   virtual bool takes_non_blockable() const { return true; }
@@ -71,7 +74,7 @@ std::string to_text(const Breach& breach);
 
 struct Options {
   std::vector<std::string> kernels;  // empty: all that are known
-  std::uint64_t seeds = 200;         // per kernel, dealt out to the scenes in turn, and before that one for each
+  std::uint64_t seeds = 2000;        // plays on each kernel; each scene gets its share, and at least one
   std::vector<std::string> without;  // rules that are not asked for
 };
 

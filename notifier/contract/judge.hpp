@@ -73,6 +73,7 @@ class Judge {
   void judge_answer(const CallbackEnd& event, bool blockable);
   void slept(const SleptInAtomic& event, const Stamp& stamp);
   void space_ended(AddressSpace& mm);
+  bool excused(std::string_view rule) const;
 
   Surroundings& surroundings_;
   const std::vector<std::string>& without_;

@@ -39,6 +39,7 @@ Stage::Stage(Surroundings& where, KernelVersion version, std::uint64_t seed, std
   arbiter.set_strategy(nullptr);
   arbiter.reset();
   arbiter.set_stretch(static_cast<unsigned>(100 * below(4)), seed);
+  hot_page_ = below(Surroundings::kPages);
   surroundings.begin(version);
   device = make(surroundings);
   judge.watch(*device);
@@ -120,7 +121,7 @@ void Stage::map(AddressSpace& mm, Vpn page, bool write) {
 void Stage::map_at_random(unsigned times, unsigned space) {
   for (unsigned i = 0; i < times; ++i) {
     pause(4'000);
-    map(mm(space), any_page(), once_in(2));
+    map(mm(space), any_page(), device->writes() && once_in(2));
     judge.ask_gone(mm(space));
   }
 }
@@ -143,7 +144,7 @@ void Stage::ask_for_progress(AddressSpace& mm) {
   for (std::uint64_t i = 0; i < Surroundings::kPages; ++i) {
     const PageEntry entry = surroundings.entry(mm, page(i));
     if (!entry.present()) continue;
-    const bool write = entry.writable && once_in(2);
+    const bool write = entry.writable && device->writes() && once_in(2);
     const bool mapped = device->map(mm, page(i), write, [this, &mm](Vpn asked) { return look(mm, asked); });
     const PageEntry held = device->held(mm, page(i));
     if (!mapped || held.frame != entry.frame || (write && !held.writable))

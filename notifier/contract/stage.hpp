@@ -30,7 +30,7 @@ class Stage {
   void pause(std::uint64_t most_ns);  // takes up to that long
   AddressSpace& mm(unsigned space = 0) { return surroundings.mm(space); }
   Vpn page(std::uint64_t number) const { return surroundings.first_page() + number; }
-  Vpn any_page() { return page(below(Surroundings::kPages)); }
+  Vpn any_page() { return page(once_in(2) ? hot_page_ : below(Surroundings::kPages)); }
   PageRange any_range();
 
   // --- the device's side ---
@@ -71,6 +71,7 @@ class Stage {
   RandomStream random_;
   std::vector<Task*> actors_;
   std::uint64_t next_frame_ = 0;
+  std::uint64_t hot_page_ = 0;  // where everybody meets
 };
 
 }  // namespace secmmu::contract
