@@ -40,6 +40,10 @@ enum class Mistake {
   stays_registered,
   sleeps_in_start,
   sleeps_in_young,
+  sleeps_in_release,
+  sleeps_in_invalidate_page,
+  sleeps_in_change_pte,
+  revives_at_second_release,
   lies_never_blocks,
   refuses_blockable,
   refuses_oddly,
@@ -150,19 +154,23 @@ class Mirror final : public ListSubscription {
     lock_.unlock();
   }
   void release(AddressSpace&) override {
+    if (is(Mistake::sleeps_in_release)) nap();
     lock_.lock();
     if (!is(Mistake::keeps_at_release)) end_of_life();
+    live_ = is(Mistake::revives_at_second_release) && released_;
+    if (live_) open_ranges_ = 0;
     released_ = true;
-    live_ = false;
     lock_.unlock();
   }
   void invalidate_page(AddressSpace&, Vpn page) override {
+    if (is(Mistake::sleeps_in_invalidate_page)) nap();
     lock_.lock();
     if (!is(Mistake::fills_over_invalidate_page)) ++sequence_;
     drop(one_page(page));
     lock_.unlock();
   }
   void change_pte(AddressSpace&, Vpn page, Pfn frame, bool writable) override {
+    if (is(Mistake::sleeps_in_change_pte)) nap();
     lock_.lock();
     ++sequence_;
     const auto it = table_.find(page);
@@ -294,14 +302,19 @@ TEST_CASE("contract: each rule catches the device that breaks it, and no other r
       {Mistake::opens_once, "cannot-open", {}, {}},
       {Mistake::keeps_at_release, "held-after-release", {}, {}},
       {Mistake::maps_after_release, "mapped-after-release", {}, {}},
+      {Mistake::revives_at_second_release, "mapped-after-release", {"v3.5.6", "v3.7", "v3.15", "v6.10"}, {}},
       {Mistake::leaves_without_release, "held-after-close", {"v4.14", "v4.19"}, {}},
       {Mistake::no_release_but_drops, "held-after-exit", {}, {}},
       {Mistake::stays_registered, "callback-after-close", {}, {}},
       {Mistake::sleeps_in_start, "sleeps-in-atomic", {"v2.6.27", "v3.5.6"}, {}},
       {Mistake::sleeps_in_start, "sleeps-non-blockable", {"v4.19", "v6.10"}, {}},
       {Mistake::sleeps_in_young, "sleeps-in-atomic", {}, {}},
+      {Mistake::sleeps_in_release, "sleeps-in-atomic", {"v2.6.27", "v3.5.6"}, {}},
+      {Mistake::sleeps_in_invalidate_page, "sleeps-in-atomic", {"v2.6.27", "v3.5.6"}, {}},
+      {Mistake::sleeps_in_change_pte, "sleeps-in-atomic", {"v3.2", "v3.7", "v6.4.0"}, {}},
       {Mistake::lies_never_blocks, "sleeps-though-never-blocks", {"v4.16"}, {}},
       {Mistake::refuses_blockable, "refuses-blockable", {"v4.19", "v6.10"}, {}},
+      {Mistake::refuses_blockable, "translation-in-open-range", {"v3.7", "v4.16"}, {}},  // nobody hears the answer
       {Mistake::refuses_oddly, "wrong-refusal", {"v4.19", "v6.10"}, {}},
       {Mistake::refuses_with_end, "refuses-with-end", {"v4.19", "v6.10"}, {}},
       {Mistake::keeps_its_lock, "unbalanced-callback", {}, {}},
@@ -323,4 +336,22 @@ TEST_CASE("contract: each rule catches the device that breaks it, and no other r
   }
   for (const Rule& rule : rules())
     if (proven.count(rule.name) == 0) FAIL_CHECK("no device breaks " << std::string(rule.name));
+}
+
+TEST_CASE("contract: what a kernel allows, or never asks for, is no breach there") {
+  const std::vector<Broken> list = {
+      {Mistake::sleeps_in_start, "sleeps in start", {"v3.7", "v4.16"}, {}},
+      {Mistake::sleeps_in_release, "sleeps in release", {"v3.7", "v6.10"}, {}},
+      {Mistake::sleeps_in_invalidate_page, "sleeps in invalidate_page", {"v3.7", "v3.15"}, {}},
+      {Mistake::revives_at_second_release, "release comes once", {"v2.6.27", "v3.2", "v3.9"}, {}},
+      {Mistake::lies_never_blocks, "nobody asks", {"v4.14"}, {}},
+      {Mistake::secondary_tlbs_too, "does not exist", {"v6.4.0"}, {}},
+      {Mistake::keeps_at_change_pte, "does not exist", {"v2.6.27", "v6.10"}, {}},
+      {Mistake::forgets_in_test, "does not exist", {"v2.6.27"}, {}},
+  };
+  for (const Broken& allowed : list) {
+    CAPTURE(allowed.rule);
+    for (const Breach& breach : breaches_of(allowed.mistake, {.kernels = allowed.kernels, .seeds = 400, .without = {}}))
+      FAIL_CHECK(to_text(breach));
+  }
 }

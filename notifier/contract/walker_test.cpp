@@ -15,7 +15,7 @@ using namespace secmmu::contract;
 
 namespace {
 
-enum class Mistake { nothing, ignores_flushes, maps_once };
+enum class Mistake { nothing, ignores_flushes, maps_once, sleeps_in_flush };
 
 // The walk and the fill of its TLB are one action of the hardware.
 class Walker final : public ListSubscription {
@@ -63,6 +63,7 @@ class Walker final : public ListSubscription {
  private:
   void drop(PageRange pages) {
     if (mistake_ == Mistake::ignores_flushes) return;
+    if (mistake_ == Mistake::sleeps_in_flush) surroundings_.arbiter().might_sleep("a wait for the hardware");
     lock_.lock();
     tlb_.erase(tlb_.lower_bound(pages.first), tlb_.lower_bound(pages.end));
     lock_.unlock();
@@ -118,8 +119,9 @@ TEST_CASE("contract: a device that hears of flushes only passes where the kernel
   for (const Breach& breach : breaches_of(Mistake::nothing, {})) FAIL_CHECK(to_text(breach));
 }
 
-TEST_CASE("contract: flushes that are ignored, and maps that are refused for no reason, are caught") {
+TEST_CASE("contract: a flush that is ignored or that sleeps, and a map refused for no reason, are caught") {
   check_caught_by("stale-after-flush", Mistake::ignores_flushes,
                   {.kernels = {"v4.14", "v6.10"}, .seeds = 200, .without = {"writable-where-read-only"}});
   check_caught_by("no-progress", Mistake::maps_once, {});
+  check_caught_by("sleeps-in-atomic", Mistake::sleeps_in_flush, {});
 }
