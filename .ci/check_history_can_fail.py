@@ -45,6 +45,12 @@ def main():
         file.write_text(IDLE.replace("want: 1", "want: 0").replace("[read] ", ""), encoding="utf-8")
         if "unmarked" not in says("draw_history.py", top)[1]:
             wrong.append("draw_history.py takes a scenario without a mark")
+        file.write_text(IDLE.replace("want: 1", "want: 0").replace("delay.", "delay. Wrong value: v3.2."), encoding="utf-8")
+        if says("draw_history.py", top) != (0, "") or "**W** | ." not in page.read_text(encoding="utf-8"):
+            wrong.append("draw_history.py does not mark a wrong value")
+        file.write_text(IDLE.replace("want: 1", "want: 0").replace("delay.", "delay. Wrong value: v3.3."), encoding="utf-8")
+        if "'v3.3' is none of its kernels" not in says("draw_history.py", top)[1]:
+            wrong.append("draw_history.py takes a wrong value in a kernel that is not played")
         code, text = says("check_steps.py", top, file)
         if code != 1 or "{'delay': '1us'}" not in text:
             wrong.append("check_steps.py takes an idle step")

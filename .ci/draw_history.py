@@ -23,9 +23,12 @@ kernel that breaks and prints its row of the table.
 The mark says where our knowledge comes from. **read**: from the kernel's source, its commits or its mailing lists. **from
 memory**: not checked again. **derived**: our own deduction from code that was read; nobody upstream says so.
 
-In the table: **V** a rule is violated, as the scenario says; **.** clean; **-** the kernel lacks what the scenario needs,
-which was checked.
+In the table: **V** a rule is violated, as the scenario says; **W** no rule is broken, but somebody reads a wrong value or
+gets a wrong answer, as the scenario says; **.** clean; **-** the kernel lacks what the scenario needs, which was checked.
 """
+
+# What a scenario says of kernels in which only a value shows the bug.
+WRONG = re.compile(r" *Wrong (value|answer): (\S+?)\.(?= |$)")
 
 
 def play(top):
@@ -35,11 +38,34 @@ def play(top):
         return json.loads((Path(folder) / "summary.json").read_text(encoding="utf-8"))["results"]
 
 
+def mark_wrong(runs):
+    """Sets run["wrong"]: "value", "answer" or nothing. Takes the sentence out of the text and answers what is amiss."""
+    about = " ".join(runs[0]["about"].split())
+    said = WRONG.search(about)
+    first, _, last = said[2].partition("..") if said else ("", "", "")
+    kernels = [run["kernel"] for run in runs]
+    amiss = [f"{runs[0]['path']}: '{name}' is none of its kernels" for name in (first, last)
+             if name and name not in kernels]
+    inside = False
+    for run in runs:
+        inside = inside or run["kernel"] == first
+        run["about"] = WRONG.sub("", about)
+        run["wrong"] = said[1] if said and inside and not amiss else ""
+        inside = inside and run["kernel"] != (last or first)
+        if run["wrong"] and (run["outcome"] != "passed" or run["violated"]):
+            amiss.append(f"{run['path']}: {run['kernel']} is said to give a wrong {said[1]}, but was not clean otherwise")
+    return amiss
+
+
+def what_happened(run):
+    return run["outcome"], run["violated"], run["wrong"]
+
+
 def neighbours(runs):
     """Runs of one scenario, gathered while they did the same: [(first kernel, last kernel, run)]."""
     groups = []
     for run in runs:
-        if groups and (groups[-1][2]["outcome"], groups[-1][2]["violated"]) == (run["outcome"], run["violated"]):
+        if groups and what_happened(groups[-1][2]) == what_happened(run):
             groups[-1][1] = run["kernel"]
         else:
             groups.append([run["kernel"], run["kernel"], run])
@@ -49,7 +75,7 @@ def neighbours(runs):
 def cell(run):
     if run["outcome"] not in ("passed", "absent"):
         return "**" + run["outcome"] + "**"
-    return "-" if run["outcome"] == "absent" else "**V**" if run["violated"] else "."
+    return "-" if run["outcome"] == "absent" else "**V**" if run["violated"] else "**W**" if run["wrong"] else "."
 
 
 def page(results):
@@ -57,6 +83,7 @@ def page(results):
     for run in results:
         if not run["variant"]:
             scenarios.setdefault(run["path"], []).append(run)
+    amiss = [line for runs in scenarios.values() for line in mark_wrong(runs)]
     kernels = max(([run["kernel"] for run in runs] for runs in scenarios.values()), key=len)
     text = INTRO + "\n| scenario | " + " | ".join(kernels) + " |\n|---" + "|:-:" * len(kernels) + "|\n"
     for path, runs in scenarios.items():
@@ -64,7 +91,7 @@ def page(results):
         name = runs[0]["scenario"]
         text += f"| [{name}](#{name}) | " + " | ".join(cells.get(kernel, " ") for kernel in kernels) + " |\n"
     for path, runs in scenarios.items():
-        about = " ".join(runs[0]["about"].split())
+        about = runs[0]["about"]
         mark, _, rest = about.partition("] ") if about.startswith("[") else ("[unmarked", "", about)
         text += f"\n## {runs[0]['scenario']}\n\n*{mark[1:]}* · [{path}](../{path})\n\n{rest}\n\n"
         for first, last, run in neighbours(runs):
@@ -73,10 +100,12 @@ def page(results):
                 what = "absent: " + run["message"]
             elif run["outcome"] != "passed":
                 what = run["outcome"] + ": " + run["message"]
+            elif run["violated"]:
+                what = "violated: " + ", ".join(f"`{rule}`" for rule in run["violated"])
             else:
-                what = "violated: " + ", ".join(f"`{rule}`" for rule in run["violated"]) if run["violated"] else "clean"
+                what = f"a wrong {run['wrong']}" if run["wrong"] else "clean"
             text += f"- {names}: {what}\n"
-    return text
+    return text, amiss
 
 
 def main():
@@ -84,19 +113,21 @@ def main():
         sys.exit(__doc__)
     top = Path(sys.argv[1]).resolve()
     file = top / "docs" / "history.md"
-    made = page(play(top))
+    made, amiss = page(play(top))
+    for line in amiss:
+        print(line)
     unmarked = re.findall(r"^\*(?!read|from memory|derived)(.*?)\*", made, re.M)
     for mark in unmarked:
         print(f"scenarios/history: a scenario begins with the mark '{mark}', expected [read], [from memory] or [derived]")
     if len(sys.argv) == 2:
         file.write_text(made, encoding="utf-8")
-        return 1 if unmarked else 0
+        return 1 if unmarked or amiss else 0
     old = file.read_text(encoding="utf-8") if file.is_file() else ""
     for number, (there, should) in enumerate(zip_longest(old.splitlines(), made.splitlines()), 1):
         if there != should:
             print(f"docs/history.md:{number}: {there!r}, but the runs say {should!r}: .ci/draw_history.py makes it")
             return 1
-    return 1 if unmarked else 0
+    return 1 if unmarked or amiss else 0
 
 
 if __name__ == "__main__":
