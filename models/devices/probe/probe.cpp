@@ -21,6 +21,8 @@ const ParameterTable<ProbeConfig>& probe_table() {
                 "interval: a fill asks under the driver's lock whether an invalidation came between.")
           .flag("range_check", &ProbeConfig::range_check,
                 "A fill waits while a range is counted as open.")
+          .flag("look_first", &ProbeConfig::look_first,
+                "A fill looks at the page table before it takes its time, and begins again if a range was open since.")
           .flag("late_object", &ProbeConfig::late_object,
                 "It counts open ranges for an object that the step add_object makes, and has nothing to fill before.")
           .duration("hit", &ProbeConfig::hit, "An access through a translation that is there.")
@@ -48,6 +50,7 @@ struct ProbeDevice::Subscription final : ListSubscription {
   WaitQueue queue;
   Interval interval{*this};
   std::int64_t open = 0;     // ranges, as counted for the object
+  std::uint64_t closed = 0;  // how often one was closed
   std::int64_t started = 0;  // ranges, as counted for the whole mm
   bool has_object = !probe.config_.late_object;
   unsigned users = 0;  // shared: how often this probe has got it
@@ -120,6 +123,7 @@ struct ProbeDevice::Subscription final : ListSubscription {
   void count(std::int64_t by) {
     probe.arbiter_.step(probe.arbiter_.costs.lock_release, writes(ObjectKind::device_state, probe.object_));
     open += by;
+    if (by < 0) ++closed;
     probe.arbiter_.bus().emit(DeviceRangeActive{probe.name_, mm.name(), mm.id(), open});
   }
   void release(AddressSpace&) override { run(Callback::release, kWholeSpace); }
@@ -379,6 +383,25 @@ Errno ProbeDevice::fill_by_sequence(Subscription& subscription, Mm& mm, Vpn page
   return Errno::ok;
 }
 
+// Rule: a page that was found before a range began, or in one, may be gone when it ends.
+Errno ProbeDevice::fill_by_count(Subscription& counted, Mm& mm, Vpn page, bool write, std::uint64_t id) {
+  const std::uint64_t closed = counted.closed;
+  Pfn frame = kNoPfn;
+  Pte entry;
+  if (get_user_page(mm, page, write, frame, entry) != Errno::ok) return Errno::efault;
+  mms_.memory.put(frame);
+  arbiter_.step(config_.fill, writes(ObjectKind::device_entry, object_, page.value));
+  if (counted.open == 0 && counted.closed == closed) {
+    keep(mm, page, entry);
+    return Errno::ok;
+  }
+  ++retries_;
+  arbiter_.bus().emit(DeviceFaultRetry{name_, mm.name(), mm.id(), id, page, "range open"});
+  counted.queue.wait_until([&] { return counted.open == 0; },
+                           fmt::format("{}'s open ranges of {} to end", name_, mm.name()));
+  return Errno::ok;
+}
+
 Errno ProbeDevice::fill(Subscription* subscription, Mm& mm, Vpn page, bool write, std::uint64_t id) {
   const bool well_behaved = scripts_.empty();  // scripts make it a driver that knows no better
   const auto gone = [subscription] {
@@ -388,6 +411,7 @@ Errno ProbeDevice::fill(Subscription* subscription, Mm& mm, Vpn page, bool write
   if (subscription != nullptr && !subscription->has_object) return Errno::efault;
   if (config_.subscription == "interval")
     return gone() ? Errno::esrch : fill_by_sequence(*subscription, mm, page, write, id);
+  if (config_.look_first && subscription != nullptr) return fill_by_count(*subscription, mm, page, write, id);
   arbiter_.step(config_.fill, writes(ObjectKind::device_entry, object_, page.value));
   if (well_behaved && gone()) return Errno::esrch;
   Subscription* const counted = well_behaved ? subscription : latest_of(mm);

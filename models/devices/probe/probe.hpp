@@ -26,6 +26,7 @@ struct ProbeConfig {
   bool never_blocks = false;     // v4.16 to v4.18: says so
   bool retry_check = true;       // interval: a fill asks whether an invalidation came between
   bool range_check = true;       // a fill waits while a range is open
+  bool look_first = false;       // a fill looks at the page table, takes its time, then asks for ranges since
   bool late_object = false;      // what open ranges are counted for is made later, by add_object
   Time hit{10'000};
   Time fill{200'000};
@@ -98,6 +99,7 @@ class ProbeDevice final : public Device {
   Errno get_shared(Mm& mm);
   void zap(Mm& mm, PageRange pages);
   Errno fill(Subscription* subscription, Mm& mm, Vpn page, bool write, std::uint64_t id);
+  Errno fill_by_count(Subscription& counted, Mm& mm, Vpn page, bool write, std::uint64_t id);
   Errno fill_by_sequence(Subscription& subscription, Mm& mm, Vpn page, bool write, std::uint64_t id);
   void keep(Mm& mm, Vpn page, Pte entry);
 
