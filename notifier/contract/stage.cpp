@@ -121,7 +121,8 @@ void Stage::map(AddressSpace& mm, Vpn page, bool write) {
 void Stage::map_at_random(unsigned times, unsigned space) {
   for (unsigned i = 0; i < times; ++i) {
     pause(4'000);
-    map(mm(space), any_page(), device->writes() && once_in(2));
+    const Vpn chosen = any_page();
+    map(mm(space), chosen, device->writes() && once_in(2));
     judge.ask_gone(mm(space));
   }
 }
