@@ -42,6 +42,8 @@ const ParameterTable<FaultConfig>& fault_table() {
                    "Which allocation of the notifier core fails (ENOMEM), counted from 1; 0: none.")
           .integer("interrupted_registration", &FaultConfig::interrupted_registration, 0, 1'000'000,
                    "Which registration meets a signal while it takes all locks (EINTR), counted from 1; 0: none.")
+          .integer("most_users", &FaultConfig::most_users, 1, 0xffff'ffff,
+                   "How many users a subscription that drivers share can count (EOVERFLOW).", "UINT_MAX")
           .flag("reclaim_in_allocation", &FaultConfig::reclaim_in_allocation,
                 "Memory is short: an allocation of the notifier core first reclaims, for which it takes the locks of "
                 "reverse mappings.");
@@ -169,6 +171,7 @@ void Platform::meet_faults() {
         if (!mm->torn_down) mm->look_through_rmap();
     return ++allocations_ == faults_.failing_allocation;
   };
+  notifier->most_users = faults_.most_users;
   mms->interrupted = [this] { return ++registrations_ == faults_.interrupted_registration; };
 }
 

@@ -28,6 +28,7 @@ const ParameterTable<MachineConfig>& machine_table();
 struct FaultConfig {
   std::uint64_t failing_allocation = 0;        // which of the notifier core's allocations fails; 0: none
   std::uint64_t interrupted_registration = 0;  // which taking of all locks meets a signal; 0: none
+  std::uint64_t most_users = 0xffff'ffff;      // of one subscription that is shared by get
   bool reclaim_in_allocation = false;          // memory is short: allocations reclaim first
 };
 const ParameterTable<FaultConfig>& fault_table();

@@ -19,6 +19,7 @@ enum class ObjectKind : std::uint8_t {
   subscriptions,  // owner: mm; the list or the tree
   read_section,   // RCU, SRCU
   wait_queue,
+  reference_count,
   interrupt,      // owner: core
   device_state,   // owner: device; registers, fault handles, counters of the driver
 };

@@ -18,6 +18,7 @@ const ParameterTable<SubstrateCosts>& substrate_cost_table() {
           .duration("lock_contended", &SubstrateCosts::lock_contended,
                     "From the release of a lock to its next spinning owner.", kOrder)
           .duration("lock_release", &SubstrateCosts::lock_release, "Giving a lock back.", kOrder)
+          .duration("count_change", &SubstrateCosts::count_change, "An atomic change of a reference count.", kOrder)
           .duration("wake", &SubstrateCosts::wake, "From a wake-up to the sleeper's being ready to run.", kOrder)
           .duration("context_switch", &SubstrateCosts::context_switch, "From one task of a core to another.", kOrder)
           .duration("interrupt_entry", &SubstrateCosts::interrupt_entry, "From arrival at the core to its handler.",

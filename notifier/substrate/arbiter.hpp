@@ -34,6 +34,7 @@ struct SubstrateCosts {
   Time lock_acquire{20'000};
   Time lock_contended{80'000};   // hand-over of a lock's cache line to the next waiter
   Time lock_release{5'000};
+  Time count_change{5'000};      // an atomic change of a reference count
   Time wake{1'500'000};          // from wake-up to running again
   Time context_switch{1'200'000};
   Time interrupt_entry{400'000};

@@ -216,9 +216,9 @@ const std::vector<std::string>& lock_kind_words() {
   return words;
 }
 const std::vector<std::string>& result_words() {
-  static const std::vector<std::string> words = {"ok",     "ok-or-fault", "SIGSEGV", "SIGBUS", "EFAULT", "ENOMEM",
-                                                 "EAGAIN", "EINVAL",      "EEXIST",  "EBUSY",  "EPERM",  "EACCES",
-                                                 "EINTR",  "ENODEV",      "ESRCH",   "ENOENT", "ENOSPC", "EIO"};
+  static const std::vector<std::string> words = {
+      "ok",    "ok-or-fault", "SIGSEGV", "SIGBUS",    "EFAULT", "ENOMEM", "EAGAIN", "EINVAL", "EEXIST", "EBUSY",
+      "EPERM", "EACCES",      "EINTR",   "EOVERFLOW", "ENODEV", "ESRCH",  "ENOENT", "ENOSPC", "EIO"};
   return words;
 }
 const std::vector<std::string>& duration_units() {

@@ -13,6 +13,7 @@ class ReferenceCount {
  public:
   ReferenceCount(Arbiter& arbiter, std::string name, std::int64_t initial);
 
+  // Each is a point: who takes the last reference races with who looks for one more.
   void get();
   bool get_unless_zero();
   bool put();  // true: this was the last one
@@ -20,6 +21,8 @@ class ReferenceCount {
   const std::string& name() const { return name_; }
 
  private:
+  void announce();
+
   Arbiter& arbiter_;
   std::string name_;
   std::uint64_t id_;
