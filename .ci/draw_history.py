@@ -25,6 +25,7 @@ memory**: not checked again. **derived**: our own deduction from code that was r
 
 In the table: **V** a rule is violated, as the scenario says; **W** no rule is broken, but somebody reads a wrong value or
 gets a wrong answer, as the scenario says; **.** clean; **-** the kernel lacks what the scenario needs, which was checked.
+An empty cell was not played; the scenario says why.
 """
 
 # What a scenario says of kernels in which only a value shows the bug.

@@ -349,7 +349,12 @@ using ScriptVerb = void (*)(ScriptRun&, const Step&);
 const std::vector<std::pair<std::string_view, ScriptVerb>>& script_functions() {
   static const std::vector<std::pair<std::string_view, ScriptVerb>> table = {
       {"zap", [](ScriptRun& run, const Step&) { run.context.zap(); }},
-      {"refuse", [](ScriptRun& run, const Step&) { run.context.result = Errno::eagain; }},
+      {"refuse",
+       [](ScriptRun& run, const Step&) {
+         if (!run.world.platform.notifier->behaviour().start_may_fail)
+           throw AbsentInKernel("a start cannot be refused in this kernel");
+         run.context.result = Errno::eagain;
+       }},
       {"young", [](ScriptRun& run, const Step&) { run.context.young = true; }},
       {"ignore", [](ScriptRun&, const Step&) {}},
       {"delay", [](ScriptRun& run, const Step& step) { run.world.platform.arbiter.step(step.duration); }},

@@ -177,7 +177,7 @@ std::vector<Verb> make_verbs() {
        {{{"device", Shape::device, true, "Which device."}, &Step::name}},
        "device"},
       {"zap", "Drops the translations in the callback's range; in release: all.", kProbe, false, {}},
-      {"refuse", "Answers -EAGAIN.", kProbe, false, {}},
+      {"refuse", "Answers EAGAIN (v4.19 on).", kProbe, false, {}},
       {"young", "Answers that a page was accessed.", kProbe, false, {}},
       {"ignore", "Does nothing.", kProbe, false, {}},
       {"lock",
