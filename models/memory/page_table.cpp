@@ -58,7 +58,14 @@ void PageTable::write(Vpn page, Pte entry) {
   if (table != kNoPfn) port_.write64(entry_address(table, page, 0), entry.bits);
 }
 
-bool PageTable::has_table(Vpn page) { return last_level(page) != kNoPfn; }
+bool PageTable::has_table(Vpn page, unsigned level) {
+  if (level == 0) return last_level(page) != kNoPfn;
+  if (root_ == kNoPfn || page >= kMappableEnd) return false;
+  Pfn table = root_;
+  for (unsigned above = kTableLevels - 1; above > level && table != kNoPfn; --above)
+    table = table_below(table, page, above);
+  return table != kNoPfn;
+}
 
 Pfn PageTable::fresh_table() {
   const Pfn table = memory_.allocate(FrameUse::page_table, owner_);

@@ -63,7 +63,8 @@ class PageTable {
   bool ensure(Vpn page);
   // The table must exist. Does not announce a point: the caller does.
   void write(Vpn page, Pte entry);
-  bool has_table(Vpn page);  // the last-level table that would hold `page` exists
+  // The table that would hold the entry of that level for `page` exists.
+  bool has_table(Vpn page, unsigned level = 0);
   // Calls visit(page, entry) for every entry that is not none in the range, ascending; skips absent tables
   // without walking them. The visitor may write that entry and may pass points; no table of the range may be
   // freed meanwhile.

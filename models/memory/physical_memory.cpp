@@ -88,7 +88,7 @@ Pfn PhysicalMemory::allocate(FrameUse use, std::string_view owner) {
     pfn = {never_used_++};
   }
   --free_count_;
-  frames_[pfn.value] = {use, 1, 0, ++allocations_};
+  frames_[pfn.value] = {.use = use, .references = 1, .allocation = ++allocations_};
   arbiter_.bus().emit(FrameAllocated{pfn, allocations_, frame_use_name(use), owner, free_count_});
   return pfn;
 }

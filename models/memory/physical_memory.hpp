@@ -39,6 +39,10 @@ struct Frame {
   FrameUse use = FrameUse::free;
   std::uint32_t references = 0;  // page references: mappings and short-term holders
   std::uint32_t mappings = 0;    // PTEs that map it
+  // Where mappings are to be looked for, in the terms of who allocated it (a private page: its anon_vma, and the offset
+  // in it). Zeroes when it is handed out.
+  std::uint64_t mapping = 0;
+  std::uint64_t index = 0;
   std::uint64_t allocation = 0;  // ordinal of the allocation that owns it now; 0: never allocated
 };
 

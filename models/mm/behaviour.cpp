@@ -20,6 +20,9 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
                   "invalidate_page, with the lock of the page table held; page: without; range: invalidate_range "
                   "alone; start-range-end, start-end: a range of one page, with and without an invalidate_range under "
                   "the lock.")
+          .choice("huge_cut", &B::huge_cut, {"if-huge", "always"},
+                  "Where a VMA is cut inside a block of 2 MiB that it covers, a huge page is split first. Subscribers "
+                  "are told of the block if a huge page is there, or always.")
           .choice("gather_flush", &B::gather_flush, {"whole-mm", "hull"},
                   "What an unmapping flushes: the address space, or from the lowest to the highest changed page.")
           .flag(

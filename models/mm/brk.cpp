@@ -14,6 +14,9 @@ constexpr Vpn page_up(VirtAddr address) { return pages_of({}, address.value).end
 
 // Rule: an end below the heap's start only asks. Whole pages come and go; shrinking is an unmapping.
 Errno brk(Mm& mm, VirtAddr end, VirtAddr& result) {
+  VmaAttributes heap;
+  heap.rights = {true, true, false};
+  heap.accounted = true;
   return system_call(mm, "brk", pages_of(end, 0), [&] {
     lock_for_writing(mm);
     if (mm.brk_start.value == 0) mm.brk_start = mm.brk_end = kHeapBase;
@@ -28,7 +31,8 @@ Errno brk(Mm& mm, VirtAddr end, VirtAddr& result) {
         answer = Errno::enomem;
       } else {
         mm.brk_end = end;
-        if (new_end > old_end) map_span(mm, {old_end, new_end}, {.rights = {true, true, false}, .accounted = true});
+        if (new_end > old_end)
+          add_vma(mm, {old_end, new_end}, heap, NewVma::mapping);
         if (new_end < old_end) downgraded = unmap_span(mm, {new_end, old_end}, true);
       }
     }

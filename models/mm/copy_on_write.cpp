@@ -46,8 +46,7 @@ void replace(Mm& mm, const Vma& vma, Vpn page, Pfn fresh) {
 FaultResult copy(Mm& mm, const Vma& vma, Vpn page, Pfn old, std::string_view& how) {
   MmSystem& system = mm.system;
   PhysicalMemory& memory = system.memory;
-  prepare_anon_vma(mm, page);
-  const Pfn fresh = memory.allocate(FrameUse::anonymous, owner_name(mm, page));
+  const Pfn fresh = allocate_private(mm, page);
   if (fresh == kNoPfn) {
     memory.put(old);
     return FaultResult::out_of_memory;
@@ -92,7 +91,10 @@ FaultResult write_fault(Mm& mm, const Vma& vma, Vpn page, Pte seen, std::string_
     // More rights need no flush: a TLB that does not know of them asks again.
     const std::uint64_t mine = vma.attributes.shared ? 0 : kExclusive;
     store(mm, page, entry, with(entry, Pte::kWritable | Pte::kDirty | Pte::kAccessed | mine), "fault");
-    if (!vma.attributes.shared) ++mm.counters.cow_reuses;
+    if (!vma.attributes.shared) {
+      if (!exclusive(entry)) note_private(mm, page, entry.frame());
+      ++mm.counters.cow_reuses;
+    }
     if (is_file(vma.attributes)) vma.attributes.object->mark_dirty(vma.offset_of(page));
     how = vma.attributes.shared ? "shared" : "cow_reuse";
     mm.page_table_lock.unlock();

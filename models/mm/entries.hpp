@@ -75,10 +75,20 @@ constexpr bool is_user_range(PageRange range) { return !range.empty() && range.e
 // --- parts of operations that several system calls share; mmap_lock is held for writing ---
 
 void note_mapped(Mm& mm, PageRange range, const VmaAttributes& attributes);  // its event alone
-void map_span(Mm& mm, PageRange range, const VmaAttributes& attributes);
+// A piece of one VMA gets these attributes: joins its neighbours, or is cut out.
+void change_vma(Mm& mm, PageRange piece, const VmaAttributes& attributes);
+// A VMA where none is: joins its neighbours if it can. `mapping`: of mmap or brk; `moved`: by mremap, where a VMA that it
+// joins is not taken for new.
+enum class NewVma { mapping, moved };
+void add_vma(Mm& mm, PageRange range, const VmaAttributes& attributes, NewVma kind);
+void cut_vma(Mm& mm, Vpn at);
 // Unmaps the span and all that lies in it; nothing happens if no VMA does. `may_downgrade`: mmap_lock may be
 // held for reading only from the unmapping on; true is returned if it then is.
 bool unmap_span(Mm& mm, PageRange range, bool may_downgrade);
+// A frame for a private page, kNoPfn if none is free; remembers where it may be found. Points.
+Pfn allocate_private(Mm& mm, Vpn page);
+// The page is this VMA's alone: from now on it is looked for only here and in its children.
+void note_private(Mm& mm, Vpn page, Pfn frame);
 // Brings the VMA of a private page its anon_vma, at the first private page.
 void prepare_anon_vma(Mm& mm, Vpn page);
 // A write to a present entry that forbids it; `seen` is that entry.

@@ -39,8 +39,7 @@ FaultResult read_fault(Mm& mm, const Vma& vma, Vpn page, std::string_view& how) 
 FaultResult first_write_fault(Mm& mm, const Vma& vma, Vpn page, std::string_view& how) {
   PhysicalMemory& memory = mm.system.memory;
   if (!mm.table.ensure(page)) return FaultResult::out_of_memory;
-  prepare_anon_vma(mm, page);
-  const Pfn fresh = memory.allocate(FrameUse::anonymous, owner_name(mm, page));
+  const Pfn fresh = allocate_private(mm, page);
   if (fresh == kNoPfn) return FaultResult::out_of_memory;
   memory.clear(fresh);
   if (map_frame(mm, page, with(entry_for(fresh, vma.attributes.rights, true), Pte::kDirty | kExclusive)))
@@ -93,6 +92,20 @@ FaultResult resolve(Mm& mm, Vpn page, bool write, std::string_view& how) {
 }
 
 }  // namespace
+
+Pfn allocate_private(Mm& mm, Vpn page) {
+  prepare_anon_vma(mm, page);
+  const Pfn fresh = mm.system.memory.allocate(FrameUse::anonymous, owner_name(mm, page));
+  if (fresh != kNoPfn) note_private(mm, page, fresh);
+  return fresh;
+}
+
+void note_private(Mm& mm, Vpn page, Pfn pfn) {
+  const Vma vma = mm.vma_at(page);
+  Frame& frame = mm.system.memory.frame(pfn);
+  frame.mapping = vma.attributes.anon_vma;
+  frame.index = vma.offset_of(page);
+}
 
 void prepare_anon_vma(Mm& mm, Vpn page) {
   if (mm.vma_at(page).attributes.anon_vma != 0) return;

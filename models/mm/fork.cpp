@@ -40,8 +40,11 @@ bool copy_vma(Mm& parent, Mm& child, const Vma& vma) {
   VmaAttributes attributes = vma.attributes;
   if (attributes.shared) attributes.object->mapped(vma.pages.pages());
   const bool walk = !attributes.shared && attributes.anon_vma != 0;
-  if (walk) attributes.anon_vma = system.next_anon_vma();
-  child.vmas.set({interval_of(vma.pages), attributes});
+  if (walk) {
+    attributes.inherited.push_back(attributes.anon_vma);
+    attributes.anon_vma = system.next_anon_vma();
+  }
+  place_vma(child.vmas, vma.pages, attributes);
   note_mapped(child, vma.pages, attributes);
   if (!walk) return true;
 

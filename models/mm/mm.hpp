@@ -51,6 +51,8 @@ struct MmBehaviour {
   // read-only
   std::string clean_notify = "start-end";
 
+  std::string huge_cut = "always";  // if-huge | always: whether the cut of a VMA announces a block without huge page
+
   // --- when CPUs are flushed, and when pages are freed ---
   std::string gather_flush = "hull";        // whole-mm | hull: what the flush of a gather covers
   bool zap_flushes_under_lock = true;       // a zap that must flush early does so before it drops the PTE lock

@@ -16,12 +16,6 @@ void note_mapped(Mm& mm, PageRange range, const VmaAttributes& attributes) {
   mm.system.arbiter.bus().emit(VmaMapped{mm.name(), mm.id(), range, rights_text(attributes.rights), attributes.shared});
 }
 
-void map_span(Mm& mm, PageRange range, const VmaAttributes& attributes) {
-  lock_vmas_for_writing(mm, range);
-  set_vma(mm.vmas, range, attributes);
-  note_mapped(mm, range, attributes);
-}
-
 // Rule: what was mapped at a fixed place is unmapped by the same sequence as munmap's, with mmap_lock held
 // for writing throughout. A place that is only wished for is taken if it is free.
 Errno mmap(Mm& mm, const MmapRequest& request, VirtAddr& result) {
@@ -55,7 +49,7 @@ Errno mmap(Mm& mm, const MmapRequest& request, VirtAddr& result) {
     } else {
       attributes.accounted = request.rights.write;
     }
-    map_span(mm, range, attributes);
+    add_vma(mm, range, attributes, NewVma::mapping);
     unlock_for_writing(mm);
     result = address_of(range.first);
     return Errno::ok;

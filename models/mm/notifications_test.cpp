@@ -181,10 +181,11 @@ TEST_CASE("mprotect announces from the first table on, per GiB, and only to the 
   const Act act = [](Stage& stage) {
     CHECK(mprotect(*stage.mm, stage.pages(1, 2 * kGib + 9), kRead) == Errno::enomem);
   };
-  CHECK(play("v6.10", before, act) ==
-        fmt::format("S PROTECTION_VMA 512-{0}, 515:rw>ro, E 512-{0}, S PROTECTION_VMA {1}-{2}, {3}:rw>ro, E {1}-{2}, "
-                    "F all, T 515-{4}",
-                    kGib, 2 * kGib, 2 * kGib + 8, 2 * kGib + 1, 2 * kGib + 2));
+  // The cut at page 1 lies in a block of 2 MiB that may hold a huge page: that is told first.
+  CHECK(play("v6.10", before, act) == fmt::format("S CLEAR 0-512, E 0-512, S PROTECTION_VMA 512-{0}, 515:rw>ro, E "
+                                                  "512-{0}, S PROTECTION_VMA {1}-{2}, {3}:rw>ro, E {1}-{2}, "
+                                                  "F all, T 515-{4}",
+                                                  kGib, 2 * kGib, 2 * kGib + 8, 2 * kGib + 1, 2 * kGib + 2));
   CHECK(play("v3.2", before, act) ==
         fmt::format("S PROTECTION_VMA 1-{0}, 515:rw>ro, {1}:rw>ro, F all, E 1-{0}", 2 * kGib + 8, 2 * kGib + 1));
   // Nothing was ever touched: nothing is said, nothing flushed; and equal rights are no change.

@@ -110,7 +110,7 @@ Errno mprotect(Mm& mm, PageRange range, Rights rights) {
       VmaAttributes attributes = piece.attributes;
       attributes.rights = rights;
       if (rights.write && !attributes.shared) attributes.accounted = true;
-      map_span(mm, piece.pages, attributes);
+      change_vma(mm, piece.pages, attributes);
       protect_piece(gather, piece.pages, attributes);
     }
     if (system.behaviour.mprotect_flush == "gather") {

@@ -63,7 +63,7 @@ Errno move_vma(Mm& mm, PageRange from, const VmaAttributes& attributes, Vpn to, 
   if (moved.shared || moved.anon_vma != 0) moved.origin += from.first.value - to.value;
   if (moved.shared) moved.object->mapped(new_pages);
   lock_vmas_for_writing(mm, from);
-  map_span(mm, target, moved);
+  add_vma(mm, target, moved, NewVma::moved);
   const bool done = move_entries(mm, from, to);
   if (!done) move_entries(mm, {to, to + from.pages()}, from.first);
   unmap_span(mm, done ? from : target, false);
@@ -94,7 +94,7 @@ Answer remap(Mm& mm, const MremapRequest& request, bool& locked_for_writing) {
   const PageRange more{from.end, from.first + pages};
   if (vma.pages.end == from.end && more.end <= kWholeSpace.end && !any_vma(mm.vmas, more)) {
     if (vma.attributes.shared) vma.attributes.object->mapped(more.pages());
-    map_span(mm, more, vma.attributes);
+    add_vma(mm, more, vma.attributes, NewVma::moved);
     return {Errno::ok, from.first};
   }
   const Vpn to = request.may_move ? mm.find_gap(pages, 1).page() : Vpn{0};

@@ -11,6 +11,8 @@ bool unmap_span(Mm& mm, PageRange range, bool may_downgrade) {
   const VmaList pieces = vmas_in(mm.vmas, range);
   if (pieces.empty()) return false;
   lock_vmas_for_writing(mm, range);
+  cut_vma(mm, range.first);
+  cut_vma(mm, range.end);
   mm.vmas.erase(interval_of(range));
   for (const Vma& piece : pieces) system.arbiter.bus().emit(VmaUnmapped{mm.name(), mm.id(), piece.pages});
   const bool downgraded = may_downgrade && system.behaviour.munmap_downgrades;

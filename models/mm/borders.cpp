@@ -1,0 +1,63 @@
+// Making, changing and cutting VMAs, with what moving a border does to the pages there. mmap_lock is held for writing.
+#include "models/mm/entries.hpp"
+
+namespace secmmu {
+
+namespace {
+
+constexpr std::uint64_t kBlock = kTableEntries;  // pages of a huge page
+
+// Rule: a huge page lies in one VMA. Where one is cut inside a block that it covers whole, a huge page there is
+// split first; subscribers are told of the block even if there is none, for nobody looks before.
+void split_at_border(Mm& mm, Vpn at) {
+  MmSystem& system = mm.system;
+  if (at.value % kBlock == 0 || system.behaviour.huge_cut == "if-huge") return;
+  const PageRange block{{at.value / kBlock * kBlock}, {(at.value / kBlock + 1) * kBlock}};
+  const Vma vma = mm.vma_at(at);
+  if (block.first < vma.pages.first || vma.pages.end < block.end) return;
+  if (!mm.table.has_table(block.first, 1)) return;
+  InvalidateRange announced{&mm, block, InvalidateEvent::clear};
+  system.notifier.invalidate_range_start(announced);
+  if (system.notifier.behaviour().only_end)
+    system.notifier.invalidate_range_only_end(announced);
+  else
+    system.notifier.invalidate_range_end(announced);
+}
+
+}  // namespace
+
+void cut_vma(Mm& mm, Vpn at) {
+  const Vma vma = mm.vma_at(at);
+  if (vma.pages.empty() || vma.pages.first == at) return;
+  split_at_border(mm, at);
+  cut_vma(mm.vmas, at);
+}
+
+void change_vma(Mm& mm, PageRange piece, const VmaAttributes& attributes) {
+  lock_vmas_for_writing(mm, piece);
+  if (const auto joined = join_of(mm.vmas, piece, attributes)) {
+    if (joined->cut) split_at_border(mm, *joined->cut);
+    VmaAttributes whole = joined->attributes;
+    whole.soft_dirty = attributes.soft_dirty;
+    place_vma(mm.vmas, joined->pages, whole);
+  } else {
+    cut_vma(mm, piece.first);
+    cut_vma(mm, piece.end);
+    place_vma(mm.vmas, piece, attributes);
+  }
+  note_mapped(mm, piece, attributes);
+}
+
+void add_vma(Mm& mm, PageRange range, const VmaAttributes& attributes, NewVma kind) {
+  lock_vmas_for_writing(mm, range);
+  if (const auto joined = join_of(mm.vmas, range, attributes, kind == NewVma::mapping)) {
+    VmaAttributes whole = joined->attributes;
+    if (kind == NewVma::mapping) whole.soft_dirty = attributes.soft_dirty;
+    place_vma(mm.vmas, joined->pages, whole);
+  } else {
+    place_vma(mm.vmas, range, attributes);
+  }
+  note_mapped(mm, range, attributes);
+}
+
+}  // namespace secmmu
