@@ -39,7 +39,7 @@ class Device {
   virtual void detach(Mm& mm) = 0;
 
   // One access of up to 8 bytes inside a page, by the context's engine task: hits, or faults until it can
-  // go on. efault: no such mapping or right; esrch: the context was taken away.
+  // go on. efault: no such mapping or right; esrch: the context was taken away. Tells a DeviceAccessEnd.
   virtual Errno access(unsigned context, Mm& mm, VirtAddr address, unsigned bytes, bool write, std::uint64_t& value) = 0;
 
   // Whether an actor of this device has a user thread on a core beside the engine. If so, user_thread()

@@ -71,6 +71,30 @@ struct DeviceMarkedAccess {
     visit("value", value);
   }
 };
+// Every access of a device, at its end. Told only to who listens to this kind: traces show faults, not accesses.
+struct DeviceAccessEnd {
+  static constexpr std::string_view kName = "device_access_end";
+  static constexpr std::string_view kAbout =
+      "A device's access ended: with a hit, after a fault, or with an error. Never in a trace.";
+  std::string_view device;
+  std::string_view mm;
+  std::uint32_t mm_id;
+  VirtAddr address;
+  bool write;
+  bool faulted;         // it missed at first; false: a translation that the device held served it
+  std::uint64_t value;  // what it saw or wrote; means nothing with an error
+  Errno result;
+  template <class V>
+  void describe(V& visit) const {
+    visit("device", device);
+    visit("mm", mm);
+    visit("address", address);
+    visit("write", write);
+    visit("faulted", faulted);
+    visit("value", value);
+    visit("result", errno_name(result));
+  }
+};
 // A device's access missed: its fault begins. Ends with DeviceFaultEnd; in between it may retry.
 struct DeviceFaultBegin {
   static constexpr std::string_view kName = "device_fault_begin";

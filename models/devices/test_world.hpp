@@ -82,6 +82,11 @@ class DeviceRun {
       filled = stamp.at;
       filled_in_interrupt = stamp.in_interrupt;
     });
+    bus.listen<DeviceAccessEnd>([this](const DeviceAccessEnd& e, const Stamp&) {
+      const auto outcome = fmt::format("{} {}", e.faulted ? "fault" : "hit", e.value);
+      accesses.push_back(fmt::format("{} {} {}", e.address.page().value - kBuffer.page().value, e.write ? 'w' : 'r',
+                                     e.result == Errno::ok ? outcome : errno_name(e.result)));
+    });
     bus.listen<DeviceDetached>([this](const DeviceDetached& e, const Stamp&) { detached.emplace_back(e.mm); });
     bus.listen<NotifierWarning>([this](const NotifierWarning& e, const Stamp&) { warnings.push_back(e.what); });
   }
@@ -89,6 +94,7 @@ class DeviceRun {
 
   std::vector<std::string> atomic;
   std::vector<Errno> results;
+  std::vector<std::string> accesses;
   std::vector<std::string> detached;
   std::vector<std::string> warnings;
   Time filled;
@@ -176,6 +182,13 @@ class DeviceRun {
   static Errno write(Device& device, unsigned context, std::string_view name, std::uint64_t page, std::uint64_t value) {
     return access(device, context, name, page, true, value);
   }
+  // An access of each outcome, and what is told of them.
+  static void one_of_each(Device& device) {
+    write(device, 0, "a", 1, 5);
+    read(device, 0, "a", 1);
+    read(device, 0, "a", 40);
+  }
+  static const inline std::vector<std::string> kOneOfEach = {"1 w fault 5", "1 r hit 5", "40 r EFAULT"};
   static PageRange pages(std::uint64_t first, std::uint64_t end) {
     return {kBuffer.page() + first, kBuffer.page() + end};
   }

@@ -311,6 +311,7 @@ Errno GruDevice::access(unsigned number, Mm& mm, VirtAddr address, unsigned byte
         if (id != 0)
           arbiter_.bus().emit(
               DeviceFaultEnd{name_, mm.name(), mm.id(), id, address.page(), Errno::esrch});
+        arbiter_.bus().tell(DeviceAccessEnd{name_, mm.name(), mm.id(), address, write, id != 0, value, Errno::esrch});
         return Errno::esrch;
       }
       thread.wants_load = true;
@@ -323,6 +324,7 @@ Errno GruDevice::access(unsigned number, Mm& mm, VirtAddr address, unsigned byte
         arbiter_.bus().emit(DeviceFaultEnd{name_, mm.name(), mm.id(), id, address.page(), Errno::ok});
         hardware.set_state(number, "running");
       }
+      arbiter_.bus().tell(DeviceAccessEnd{name_, mm.name(), mm.id(), address, write, id != 0, value, Errno::ok});
       return Errno::ok;
     }
     if (id == 0) {
@@ -341,6 +343,7 @@ Errno GruDevice::access(unsigned number, Mm& mm, VirtAddr address, unsigned byte
     ++counters_.errors;
     arbiter_.bus().emit(DeviceFaultEnd{name_, mm.name(), mm.id(), id, address.page(), result});
     hardware.set_state(number, thread.closed ? "halted" : "running");
+    arbiter_.bus().tell(DeviceAccessEnd{name_, mm.name(), mm.id(), address, write, true, value, result});
     return result;
   }
 }

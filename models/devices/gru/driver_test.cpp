@@ -52,6 +52,12 @@ TEST_CASE("gru: a miss on a page that is not there goes to the user thread, whic
   CHECK(run.atomic.empty());
 }
 
+TEST_CASE("gru: the end of each access is told: a hit, a fault with its value, an error") {
+  DeviceRun run;
+  run.play([&] { attach("a"); }, {{"user", 1, DeviceRun::gru_user(0, "a", [&] { DeviceRun::one_of_each(gru()); })}});
+  CHECK(run.accesses == DeviceRun::kOneOfEach);
+}
+
 TEST_CASE("gru: a write needs a page that is writable and dirty, whatever is present") {
   DeviceRun run;
   Pfn frame_before = kNoPfn;

@@ -334,6 +334,7 @@ Errno ProbeDevice::access(unsigned, Mm& mm, VirtAddr address, unsigned bytes, bo
         arbiter_.bus().emit(
             DeviceMarkedAccess{name_, mm.name(), mm.id(), address, entry.frame, write, value, &entry.ghost});
       if (id != 0) arbiter_.bus().emit(DeviceFaultEnd{name_, mm.name(), mm.id(), id, address.page(), Errno::ok});
+      arbiter_.bus().tell(DeviceAccessEnd{name_, mm.name(), mm.id(), address, write, id != 0, value, Errno::ok});
       return Errno::ok;
     }
     if (id == 0) {
@@ -344,6 +345,7 @@ Errno ProbeDevice::access(unsigned, Mm& mm, VirtAddr address, unsigned bytes, bo
     const Errno result = fill(subscription_of(mm), mm, address.page(), write, id);
     if (result == Errno::ok) continue;
     arbiter_.bus().emit(DeviceFaultEnd{name_, mm.name(), mm.id(), id, address.page(), result});
+    arbiter_.bus().tell(DeviceAccessEnd{name_, mm.name(), mm.id(), address, write, true, value, result});
     return result;
   }
 }

@@ -35,6 +35,12 @@ TEST_CASE("probe: it fills by a look at the page table and faults for what is no
   CHECK(run.results == std::vector<Errno>{Errno::ok, Errno::efault});
 }
 
+TEST_CASE("probe: the end of each access is told: a hit, a fault with its value, an error") {
+  DeviceRun run;
+  run.play([&] { attach("a"); }, {{"engine", -1, [&] { DeviceRun::one_of_each(probe()); }}});
+  CHECK(run.accesses == DeviceRun::kOneOfEach);
+}
+
 TEST_CASE("probe: a start drops the range, and a fill waits for the range's end") {
   DeviceRun run;
   Time second;

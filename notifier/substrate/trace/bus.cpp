@@ -32,4 +32,11 @@ void Bus::deliver(const EventType& type, const void* event) {
   for (const Listener& listener : all_) listener(any);
 }
 
+void Bus::deliver_typed(const EventType& type, const void* event) {
+  AnyEvent any{type, event, {}};
+  if (clock_) clock_(any.stamp);
+  any.stamp.number = number_;
+  for (const Listener& listener : typed_[type.index]) listener(any);
+}
+
 }  // namespace secmmu

@@ -64,6 +64,14 @@ class Bus {
     }
     deliver(event_type<E>(), &event);
   }
+  // For what happens as often as memory is accessed: only those hear it who listen to this very kind. It has no
+  // ordinal of its own, so no stream of events changes when somebody does.
+  template <class E>
+  void tell(const E& event) {
+    const unsigned index = event_type<E>().index;
+    if (index < typed_.size() && !typed_[index].empty()) [[unlikely]]
+      deliver_typed(event_type<E>(), &event);
+  }
 
   std::uint64_t emitted() const { return number_; }  // in this run so far
 
@@ -82,6 +90,7 @@ class Bus {
     return typed_[index];
   }
   void deliver(const EventType& type, const void* event);
+  void deliver_typed(const EventType& type, const void* event);
 
   std::function<void(Stamp&)> clock_;
   std::uint64_t number_ = 0;
