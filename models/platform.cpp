@@ -76,7 +76,9 @@ const ParameterRows& machine_cost_rows() {
   return rows;
 }
 
-std::vector<const ParameterRows*> behaviour_tables() { return {&notifier_behaviour_table(), &mm_behaviour_table()}; }
+std::vector<const ParameterRows*> behaviour_tables() {
+  return {&notifier_behaviour_table(), &mm_behaviour_table(), &driver_behaviour_table()};
+}
 
 Platform::Platform(const PlatformConfig& config)
     : arbiter("machine"),
@@ -84,8 +86,8 @@ Platform::Platform(const PlatformConfig& config)
       kernel_port_(new MemoryPort("kernel_port")),
       faults_(config.faults) {
   if (config.tlb.entries % config.tlb.ways != 0)
-    throw std::runtime_error(fmt::format("machine.tlb: {} entries are not a multiple of {} ways", config.tlb.entries,
-                                         config.tlb.ways));
+    throw std::runtime_error(
+        fmt::format("machine.tlb: {} entries are not a multiple of {} ways", config.tlb.entries, config.tlb.ways));
   arbiter.costs = config.costs.substrate;
   memory.costs = config.costs.memory;
   kernel_port_->socket.bind(memory.socket);
@@ -159,6 +161,9 @@ void Platform::set_kernel(KernelVersion version, const std::map<std::string, std
   MmBehaviour mm = mm_behaviour(version);
   override_behaviour(mm, mm_behaviour_table(), overrides);
   mms->behaviour = mm;
+  DriverBehaviour drivers = driver_behaviour(version);
+  override_behaviour(drivers, driver_behaviour_table(), overrides);
+  for (const auto& device : devices) device->set_behaviour(drivers);
 }
 
 // From the outside in: first the tasks are unwound, then everybody's state goes.

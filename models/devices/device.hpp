@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "models/devices/behaviour.hpp"
 #include "models/mm/mm.hpp"
 #include "notifier/substrate/address.hpp"
 
@@ -52,6 +53,9 @@ class Device {
 
   // The rules of its protocol that are switched off from the next reset on. Names as in its table.
   virtual void set_without(const std::vector<std::string>& /*rules*/) {}
+
+  // How drivers behave in the kernel of the next run.
+  virtual void set_behaviour(const DriverBehaviour& /*behaviour*/) {}
 
   virtual std::vector<CounterRow> counters() const = 0;
   virtual void reset() = 0;

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "models/devices/gru/driver.hpp"
+#include "models/devices/kvm/driver.hpp"
 #include "models/devices/probe/probe.hpp"
 
 namespace secmmu {
@@ -29,6 +30,16 @@ std::unique_ptr<Device> build_gru(const DeviceRequest& request, const DeviceSurr
   return device;
 }
 
+std::unique_ptr<Device> build_kvm(const DeviceRequest& request, const DeviceSurroundings& around) {
+  const auto config = configured<KvmConfig>(kvm_table(), request);
+  if (config.tlb_entries != 0)
+    if (const std::string problem = tlb_problem({config.tlb_entries, config.tlb_ways}); !problem.empty())
+      throw std::runtime_error(request.name + ": " + problem);
+  auto device = std::make_unique<KvmDevice>(request.name, around.arbiter, around.mms, config);
+  device->hardware.port.socket.bind(around.memory.socket);
+  return device;
+}
+
 std::unique_ptr<Device> build_probe(const DeviceRequest& request, const DeviceSurroundings& around) {
   auto device = std::make_unique<ProbeDevice>(request.name, around.arbiter, around.mms,
                                               configured<ProbeConfig>(probe_table(), request),
@@ -45,6 +56,8 @@ const std::vector<DeviceKindRow>& device_kinds() {
   static const std::vector<DeviceKindRow> kinds = {
       {"gru", "SGI's GRU: a TLB only; every miss is resolved by the CPU.", gru_table(), gru_protocol(), false,
        &build_gru, gru_counter_rows()},
+      {"kvm", "A virtual machine: a table that the driver fills and virtual CPUs walk, each with a TLB.", kvm_table(),
+       kvm_protocol(), false, &build_kvm, kvm_counter_rows()},
       {"probe", "A subscriber whose callbacks the scenario scripts, with a plain table of translations.",
        probe_table(), kNoProtocol, true, &build_probe, probe_counter_rows()},
   };

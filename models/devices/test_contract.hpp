@@ -24,8 +24,7 @@ class MmSurroundings final : public contract::Surroundings {
     world.notifier.reset();
     world.notifier.set_behaviour(notifier_behaviour(kernel));
     world.system.behaviour = mm_behaviour(kernel);
-    world.gru.reset();
-    world.probe.reset();
+    world.reset_devices(kernel);
     for (unsigned i = 0; i < kSpaces; ++i) {
       spaces_[i] = &world.system.create(i == 0 ? "a" : "b");
       for (std::uint64_t page = 0; page < kPages; ++page) spaces_[i]->table.ensure(first_page() + page);
@@ -62,9 +61,9 @@ class DeviceUnderTest : public contract::SubscriberUnderTest {
   DeviceUnderTest(Device& device, CallbackSet callbacks) : device_(device), callbacks_(callbacks) {
     Bus& bus = machine().arbiter().bus();
     bus.listen<DeviceFill>([this](const DeviceFill& e, const Stamp&) {
-      held_[{e.mm_id, e.page}] = {e.pfn, e.writable};
+      held_[{e.mm_id, e.page}][e.ghost] = {e.pfn, e.writable};
     });
-    bus.listen<DeviceDrop>([this](const DeviceDrop& e, const Stamp&) { held_.erase({e.mm_id, e.page}); });
+    bus.listen<DeviceDrop>([this](const DeviceDrop& e, const Stamp&) { held_[{e.mm_id, e.page}].erase(e.ghost); });
   }
   std::string_view name() const override { return device_.name(); }
   CallbackSet callbacks() const override { return callbacks_; }
@@ -74,8 +73,12 @@ class DeviceUnderTest : public contract::SubscriberUnderTest {
     return access(0, mm, page, write) == Errno::ok;
   }
   contract::PageEntry held(AddressSpace& mm, Vpn page) const override {
+    contract::PageEntry strongest;
     const auto it = held_.find({mm.id(), page});
-    return it == held_.end() ? contract::PageEntry{} : it->second;
+    if (it == held_.end()) return strongest;
+    for (const auto& [ghost, entry] : it->second)
+      if (!strongest.present() || entry.writable) strongest = entry;
+    return strongest;
   }
 
  protected:
@@ -87,7 +90,8 @@ class DeviceUnderTest : public contract::SubscriberUnderTest {
  private:
   Device& device_;
   CallbackSet callbacks_;
-  std::map<std::pair<std::uint32_t, Vpn>, contract::PageEntry> held_;
+  // Of a page it may hold several translations: in a table, and in TLBs.
+  std::map<std::pair<std::uint32_t, Vpn>, std::map<const Ghost*, contract::PageEntry>> held_;
 };
 
 }  // namespace secmmu::testing

@@ -15,6 +15,7 @@
 #include "models/cpu/test_hardware.hpp"
 #include "models/devices/events.hpp"
 #include "models/devices/gru/driver.hpp"
+#include "models/devices/kvm/driver.hpp"
 #include "models/devices/probe/probe.hpp"
 #include "models/mm/mm.hpp"
 #include "notifier/events.hpp"
@@ -36,6 +37,23 @@ inline GruConfig small_gru() {
   return config;
 }
 
+inline KvmConfig small_kvm() {
+  KvmConfig config;
+  config.tlb_entries = 16;
+  config.guest_views = 2;
+  config.prepare = Time{3'000'000};  // a wide window for whole ranges
+  return config;
+}
+// As the software device behind the recordings of v6.1: a table and nothing else.
+inline KvmConfig bare_kvm() {
+  KvmConfig config;
+  config.tlb_entries = 0;
+  config.map_writable_on_read = false;
+  config.change_pte = "always";
+  config.prepare = Time{3'000'000};
+  return config;
+}
+
 class DeviceWorld {
  public:
   static std::vector<Core*> all_cores() {
@@ -53,15 +71,29 @@ class DeviceWorld {
         system(machine().arbiter(), hardware().memory(), hardware().port(), all_cores(), hardware().shootdown(),
                notifier),
         gru("gru0", machine().arbiter(), system, all_processors(), small_gru()),
+        kvm("kvm0", machine().arbiter(), system, small_kvm()),
+        bare("kvm1", machine().arbiter(), system, bare_kvm()),
         probe("probe0", machine().arbiter(), system, ProbeConfig{}, "probe0_port") {
     gru.hardware.port.socket.bind(hardware().memory().socket);
+    kvm.hardware.port.socket.bind(hardware().memory().socket);
+    bare.hardware.port.socket.bind(hardware().memory().socket);
     probe.port.socket.bind(hardware().memory().socket);
   }
 
   NotifierCore notifier;
   MmSystem system;
   GruDevice gru;
+  KvmDevice kvm;
+  KvmDevice bare;
   ProbeDevice probe;
+
+  // As a kernel has them, and at power-on.
+  void reset_devices(KernelVersion kernel) {
+    for (Device* device : std::initializer_list<Device*>{&gru, &kvm, &bare, &probe}) {
+      device->set_behaviour(driver_behaviour(kernel));
+      device->reset();
+    }
+  }
 };
 
 inline DeviceWorld* the_device_world = nullptr;
@@ -74,6 +106,8 @@ class DeviceRun {
   explicit DeviceRun(std::string kernel = "v6.10") : kernel_(std::move(kernel)) {
     machine().reset();
     the_device_world->gru.set_without({});
+    the_device_world->kvm.set_without({});
+    the_device_world->bare.set_without({});
     the_device_world->probe.clear_scripts();
     Bus& bus = machine().arbiter().bus();
     bus.listen<SleptInAtomic>([this](const SleptInAtomic& e, const Stamp&) { atomic.push_back(e.what); });
@@ -130,8 +164,7 @@ class DeviceRun {
           world.notifier.reset();
           world.notifier.set_behaviour(notifier_behaviour(*find_kernel(kernel_)));
           world.system.behaviour = mm_behaviour(*find_kernel(kernel_));
-          world.gru.reset();
-          world.probe.reset();
+          world.reset_devices(*find_kernel(kernel_));
           for (unsigned number = 0; number < TestMachine::kCores; ++number)
             hardware().core(number).on_fault([&world](Core& core, VirtAddr address, bool write) {
               Mm* mm = world.system.by_asid(core.loaded().asid);

@@ -44,6 +44,7 @@ struct Frame {
   std::uint64_t mapping = 0;
   std::uint64_t index = 0;
   std::uint64_t allocation = 0;  // ordinal of the allocation that owns it now; 0: never allocated
+  bool dirty = false;            // a device's driver says so: it was written, and its data are nowhere else
 };
 
 class PhysicalMemory : public sc_core::sc_module {

@@ -232,6 +232,9 @@ FaultResult handle_fault_locked(Mm& mm, Vpn page, bool write);  // mmap_lock is 
 // Linux's get_user_pages for one page: faults as needed, takes a reference on the frame, which the caller
 // puts. EFAULT: no VMA or no such right; ENOMEM.
 Errno get_user_page(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry);
+// The same without a lock, at one instant, and without a fault: false if the entry does not allow it now. Does not
+// look at VMAs: an entry says enough. A point.
+bool get_user_page_fast(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry);
 Errno get_user_page_locked(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry);  // mmap_lock is held
 // Lockless look at the PTE, as a driver in atomic context does it. A point.
 Pte lookup_pte(Mm& mm, Vpn page);

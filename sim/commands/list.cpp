@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "models/devices/behaviour.hpp"
 #include "models/mm/mm.hpp"
 #include "notifier/behaviour.hpp"
 #include "notifier/kernel.hpp"
@@ -27,7 +28,7 @@ std::string value_text(const ParameterValue& value) {
 // The change that gave a behaviour the value that it has in a kernel.
 const Change* last_change(std::string_view behaviour, KernelVersion kernel) {
   const Change* last = nullptr;
-  for (const std::vector<Change>* room : {&notifier_changes(), &mm_changes()})
+  for (const std::vector<Change>* room : {&notifier_changes(), &mm_changes(), &driver_changes()})
     for (const Change& change : *room)
       if (change.behaviour == behaviour && change.since <= kernel && (last == nullptr || last->since <= change.since))
         last = &change;
@@ -62,7 +63,8 @@ void list_kernels() {
 }
 
 void list_changes() {
-  for (const auto& [room, changes] : {std::pair{"notifier", &notifier_changes()}, {"mm", &mm_changes()}})
+  for (const auto& [room, changes] :
+       {std::pair{"notifier", &notifier_changes()}, {"mm", &mm_changes()}, {"devices", &driver_changes()}})
     for (const Change& change : *changes)
       fmt::print("{}  {}  {}  {} = {}\n{}", to_text(change.since), change.commit.empty() ? "-" : change.commit, room,
                  change.behaviour, value_text(change.value), paragraph(change.sentence, 4));
@@ -141,10 +143,13 @@ struct List {
 
 const std::vector<List>& lists() {
   static const std::vector<List> all{
-      {"kernels", list_kernels},         {"changes", list_changes},
+      {"kernels", list_kernels},
+      {"changes", list_changes},
       {"devices", list_devices},
-      {"operations", list_operations},   {"rules", [] { print_rows(catalogue().rules); }},
-      {"tracepoints", list_tracepoints}, {"counters", list_counters},
+      {"operations", list_operations},
+      {"rules", [] { print_rows(catalogue().rules); }},
+      {"tracepoints", list_tracepoints},
+      {"counters", list_counters},
       {"parameters", list_parameters},
   };
   return all;

@@ -436,8 +436,9 @@ void Ledger::judge_fill(std::uint32_t index, const Stamp& stamp) {
     if (!told(space, translation.vpn, device)) {
       const bool late = called_since(attachment, translation.vpn, change.moment.number);
       if (range_index != kNobody && ranges_[range_index].is_open()) {
+        // A start that has not returned has promised nothing yet.
         const Range::Call* call = ranges_[range_index].call_of(device);
-        if (!late && call == nullptr) {
+        if (!late && (call == nullptr || !call->end.happened())) {
           owe(ranges_[range_index].owed, index);
           owe(attachment.owed, index);
           return;

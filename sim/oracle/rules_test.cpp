@@ -326,6 +326,28 @@ TEST_CASE("oracle: the anchor of a change outside every range (copy-on-write bef
   }
 }
 
+TEST_CASE("oracle: a fill while a start is under way is owed until that returns, whoever changed the PTE") {
+  Mapped h;
+  h.drop(*h.entry);
+  const std::uint64_t id = h.announce(5, 6);
+  h.begin("gru0", Callback::start, {{5}, {6}}, id);
+  h.alloc(0x13);
+  h.by(1).map(5, 0x13);  // copy-on-write beside it, outside its own range
+  Entry& late = h.fill(5, 0x12);
+  CHECK(late.ghost.word == 0);
+  SUBCASE("the start takes it out: legal") {
+    h.use(late, false);
+    h.drop(late);
+    h.by(0).end("gru0", Callback::start, {{5}, {6}}, id);
+    CHECK(h.broken() + h.found() == "");
+  }
+  SUBCASE("the start returns and it is still there") {
+    h.by(0).end("gru0", Callback::start, {{5}, {6}}, id);
+    h.use(late, false);
+    CHECK(h.broken() == "stale-mapping");
+  }
+}
+
 TEST_CASE("oracle: the anchor of a core is the end of the call or fault that changed the PTE") {
   Mapped h;
   Entry& tlb = h.cpu_fill(1, 5, 0x12);

@@ -45,9 +45,13 @@ PlatformConfig contract_machine(const std::string& kind) {
   DeviceRequest request;
   request.name = "device0";
   // Small, where the kind knows of such things: borders that programs meet.
-  for (const auto& [name, value] : {std::pair{"tlb_entries", 8}, {"tlb_ways", 2}, {"purge_limit", 4}, {"asids", 40}})
+  for (const auto& [name, value] :
+       {std::pair{"tlb_entries", 8}, {"tlb_ways", 2}, {"purge_limit", 4}, {"asids", 40}, {"guest_views", 2}})
     if (find_device_kind(kind)->parameters.find(name) != nullptr)
       request.settings[name] = static_cast<std::uint64_t>(value);
+  // Slow, where a race has its window there.
+  for (const auto& [name, time] : {std::pair{"prepare", 4_us}})
+    if (find_device_kind(kind)->parameters.find(name) != nullptr) request.settings[name] = time;
   config.devices.emplace_back(kind, request);
   config.tasks.push_back({"setup", 0, TaskKind::actor});
   config.tasks.push_back({"mm", 1, TaskKind::actor});
@@ -392,6 +396,12 @@ TEST_CASE("contract: every kind of device keeps every rule on v3.2 under random 
   for (const DeviceKindRow& kind : device_kinds()) check_kind(kind.name, "v3.2", kPrograms);
 }
 
+// What these programs cannot show: it takes two invalidations of one page at once, or somebody who ages or reclaims
+// pages. Scenarios and the tests beside the device show them.
+bool beyond_programs(const std::string& rule) {
+  return rule == "flush-before-unlock" || rule == "dirty-to-page" || rule == "young-from-entry";
+}
+
 TEST_CASE("contract: a device whose protocol lacks a rule is caught by some random program") {
   constexpr std::uint64_t kMost = 400;
   for (const DeviceKindRow& kind : device_kinds()) {
@@ -401,6 +411,7 @@ TEST_CASE("contract: a device whose protocol lacks a rule is caught by some rand
       direct(platform, [&] {
         std::string table;
         for (const ProtocolRule& rule : kind.protocol) {
+          if (beyond_programs(rule.name)) continue;
           std::uint64_t seed = 0;
           std::string story;
           while (story.empty() && seed < kMost) {

@@ -56,6 +56,8 @@ std::string kernel_behaviour(std::string_view kernel, std::string_view behaviour
   if (const Parameter* row = notifier_behaviour_table().find(behaviour)) return text_of(row->get(&core));
   const MmBehaviour mm = mm_behaviour(*version);
   if (const Parameter* row = mm_behaviour_table().find(behaviour)) return text_of(row->get(&mm));
+  const DriverBehaviour drivers = driver_behaviour(*version);
+  if (const Parameter* row = driver_behaviour_table().find(behaviour)) return text_of(row->get(&drivers));
   return "";
 }
 
