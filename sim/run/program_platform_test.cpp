@@ -219,14 +219,14 @@ TEST_CASE("program: results are judged, and a wrong one names the step") {
 }
 
 TEST_CASE("counters: a run has every counter that the catalogue announces, and no other") {
-  const Scenario scenario =
-      scenario_text(scenario_with(R"(
-  a: {cpu: 0, process: app, do: [{fork: kid}]}
-  g: {device: gru0, process: app, do: [{read: {buffer: buf}}]}
-  p: {device: probe0, process: app, do: [{read: {buffer: buf}}]}
-)",
-                                  "{gru0: {kind: gru, attach: app}, probe0: {kind: probe, attach: app}}"));
   const Catalogue& known = catalogue();
+  std::string actors = "\n  a: {cpu: 0, process: app, do: [{fork: kid}]}\n";
+  std::string devices;
+  for (const DeviceKind& kind : known.devices) {
+    actors += fmt::format("  {0}: {{device: {0}0, process: app, do: [{{read: {{buffer: buf}}}}]}}\n", kind.name);
+    devices += fmt::format("{0}{1}0: {{kind: {1}, attach: app}}", devices.empty() ? "{" : ", ", kind.name);
+  }
+  const Scenario scenario = scenario_text(scenario_with(actors, devices + "}"));
   std::set<std::string> announced;
   for (const NamedSentence& counter : known.machine_counters) announced.insert(counter.name);
   for (int cpu = 0; cpu < 4; ++cpu)
