@@ -44,12 +44,14 @@ inline KvmConfig small_kvm() {
   config.prepare = Time{3'000'000};  // a wide window for whole ranges
   return config;
 }
-// As the software device behind the recordings of v6.1: a table and nothing else.
+// As the software device behind the recordings of v6.1: a table and nothing else; and not of all memory.
 inline KvmConfig bare_kvm() {
   KvmConfig config;
   config.tlb_entries = 0;
   config.map_writable_on_read = false;
   config.change_pte = "always";
+  config.slot_at = kBuffer.value;
+  config.slot_pages = 12;
   config.prepare = Time{3'000'000};
   return config;
 }

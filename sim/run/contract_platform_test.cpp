@@ -37,7 +37,9 @@ constexpr VirtAddr kBuffer{0x7f00'0000'0000};
 constexpr unsigned kContexts = 3;  // two on the parent, one on the child
 constexpr Rights kReadWrite{true, true, false};
 
-PlatformConfig contract_machine(const std::string& kind) {
+using Settings = std::map<std::string, ParameterValue>;
+
+PlatformConfig contract_machine(const std::string& kind, const Settings& settings = {}) {
   PlatformConfig config;
   config.machine.cpus = 4;
   config.memory.frames = kFrames;
@@ -52,6 +54,7 @@ PlatformConfig contract_machine(const std::string& kind) {
   // Slow, where a race has its window there.
   for (const auto& [name, time] : {std::pair{"prepare", 4_us}})
     if (find_device_kind(kind)->parameters.find(name) != nullptr) request.settings[name] = time;
+  for (const auto& [name, value] : settings) request.settings[name] = value;
   config.devices.emplace_back(kind, request);
   config.tasks.push_back({"setup", 0, TaskKind::actor});
   config.tasks.push_back({"mm", 1, TaskKind::actor});
@@ -358,10 +361,12 @@ class Program {
 };
 
 // Plays so many programs of a kind, half of them giving the device up in the middle of its work.
-void check_kind(const std::string& kind, const std::string& kernel, std::uint64_t programs) {
+void check_kind(const std::string& kind, const std::string& kernel, std::uint64_t programs,
+                const Settings& settings = {}) {
   CAPTURE(kind);
+  CAPTURE(kernel);
   in_child([&] {
-    Platform platform(contract_machine(kind));
+    Platform platform(contract_machine(kind, settings));
     direct(platform, [&] {
       std::uint64_t compared = 0;
       std::uint64_t faults = 0;
@@ -394,6 +399,18 @@ TEST_CASE("contract: every kind of device keeps every rule on v6.10 under random
 
 TEST_CASE("contract: every kind of device keeps every rule on v3.2 under random programs and latencies") {
   for (const DeviceKindRow& kind : device_kinds()) check_kind(kind.name, "v3.2", kPrograms);
+}
+
+TEST_CASE("contract: kvm without a TLB, as recordings have it, keeps every rule on kernels between") {
+  const Settings recorded = {{"tlb_entries", std::uint64_t{0}},
+                             {"guest_views", std::uint64_t{1}},
+                             {"map_writable_on_read", false},
+                             {"change_pte", std::string("always")}};
+  for (const char* kernel : {"v3.15", "v4.16", "v5.5", "v6.1"}) check_kind("kvm", kernel, kPrograms / 2, recorded);
+}
+
+TEST_CASE("contract: kvm with a TLB keeps every rule on kernels between") {
+  for (const char* kernel : {"v3.15", "v4.16", "v5.5", "v6.1"}) check_kind("kvm", kernel, kPrograms / 2);
 }
 
 // What these programs cannot show: it takes two invalidations of one page at once, or somebody who ages or reclaims
