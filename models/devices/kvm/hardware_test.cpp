@@ -24,6 +24,7 @@ KvmConfig small() {
   config.contexts = 2;
   config.tlb_entries = 8;
   config.tlb_ways = 2;
+  config.walk_level = Time{1'000'000};
   return config;
 }
 const KvmConfig config = small();
@@ -54,18 +55,20 @@ class Bench {
     table.reset();
     machine().reset();
   }
-  void run(const std::function<void()>& body) {
+  void run(
+      const std::function<void()>& body, const std::function<void()>& beside = [] {}) {
     bool ended = false;
     machine().run({{"software", 0,
                     [&] {
-                      table = std::make_unique<ShadowTable>(machine().arbiter(), hardware().memory(), hardware().port(),
-                                                            ShadowTable::Owner{"kvm", "app", 1, 77});
                       body();
                       ended = true;
-                    }}},
-                  [] {
+                    }},
+                   {"guest", 1, beside}},
+                  [this] {
                     hardware().reset();
                     kvm->reset();
+                    table = std::make_unique<ShadowTable>(machine().arbiter(), hardware().memory(), hardware().port(),
+                                                          ShadowTable::Owner{"kvm", "app", 1, 77});
                   });
     CHECK(ended);
   }
@@ -195,4 +198,27 @@ TEST_CASE("kvm hardware: a use is told if the entry that was used is marked, in 
     bench.look(0);
     CHECK(bench.said() == "read 0+0 12");
   });
+}
+
+TEST_CASE("kvm hardware: who frees a table waits for the walks in it") {
+  Bench bench;
+  bool mapped = false;
+  bool walked = false;
+  bench.run(
+      [&] {
+        bench.map(0, 10, Pte::kWritable);
+        mapped = true;
+        machine().arbiter().step(Time{2'500'000});  // the walk is half-way
+        CHECK_FALSE(walked);
+        bench.table->clear(kGuest, "zap");
+        kvm->wait_for_walks(*bench.table);
+        CHECK(walked);
+        bench.table->free_all();
+      },
+      [&] {
+        while (!mapped) machine().arbiter().step(Time{1'000});
+        const std::int64_t seen = bench.look(0);
+        CHECK(seen == -1);
+        walked = true;
+      });
 }
