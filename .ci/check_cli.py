@@ -140,7 +140,7 @@ def help_is_complete(desk):
 def wrong_usage(desk):
     clean = desk.file("clean.yaml", race("clean"))
     for arguments, message in [
-        ([], "the subcommand is missing, expected run, check, list, explain or schema"),
+        ([], "the subcommand is missing, expected run, check, conform, list, explain or schema"),
         (["rnu"], "no subcommand 'rnu', .*; did you mean 'run'\\?"),
         (["--frob"], "no option '--frob' here"),
         (["run"], "SCENARIO is missing"),

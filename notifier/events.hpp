@@ -70,6 +70,23 @@ struct InvalidateEnded {
     visit("id", id);
   }
 };
+// Before the subscribers are told, one callback each.
+struct ChangePte {
+  static constexpr std::string_view kName = "change_pte";
+  static constexpr std::string_view kAbout = "A PTE is about to get another frame or other rights; subscribers are told which.";
+  std::string_view mm;
+  std::uint32_t mm_id;
+  Vpn page;
+  Pfn pfn;
+  bool writable;
+  template <class V>
+  void describe(V& visit) const {
+    visit("mm", mm);
+    visit("page", page);
+    visit("pfn", pfn);
+    visit("writable", writable);
+  }
+};
 struct CallbackBegin {
   static constexpr std::string_view kName = "callback_begin";
   static constexpr std::string_view kAbout = "A subscriber's callback was entered.";

@@ -167,6 +167,7 @@ void NotifierCore::invalidate_page(AddressSpace& mm, Vpn page) {
 
 void NotifierCore::change_pte(AddressSpace& mm, Vpn page, Pfn frame, bool writable) {
   require(behaviour_.change_pte, "the callback change_pte");
+  arbiter_.bus().emit(ChangePte{mm.name(), mm.id(), page, frame, writable});
   if (!anybody_to_tell(mm, false)) return;
   const std::uint64_t section = read_lock();
   for (ListSubscription* entry = first(mm); entry != nullptr; entry = next(mm, *entry)) {

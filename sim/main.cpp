@@ -8,6 +8,7 @@
 
 #include "sim/commands/command.hpp"
 #include "sim/commands/usage.hpp"
+#include "sim/run/elaboration.hpp"
 #include "sim/run/worker.hpp"
 
 namespace {
@@ -26,6 +27,7 @@ int perform(int argc, char** argv) {
   secmmu::Action action;
   secmmu::add_run_command(program, action);
   secmmu::add_check_command(program, action);
+  secmmu::add_conform_command(program, action);
   secmmu::add_list_command(program, action);
   secmmu::add_explain_command(program, action);
   secmmu::add_schema_command(program, action);

@@ -12,6 +12,7 @@ namespace secmmu {
 using Action = std::function<int()>;
 void add_run_command(CLI::App& program, Action& chosen);
 void add_check_command(CLI::App& program, Action& chosen);
+void add_conform_command(CLI::App& program, Action& chosen);
 void add_list_command(CLI::App& program, Action& chosen);
 void add_explain_command(CLI::App& program, Action& chosen);
 void add_schema_command(CLI::App& program, Action& chosen);

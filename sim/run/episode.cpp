@@ -212,6 +212,8 @@ EpisodeResult Episode::play(const std::string& kernel, std::uint64_t seed, const
   world.kernel = kernel;
   world.seed = seed;
   world.progress = options.progress;
+  world.listener = options.programs;
+  if (world.listener != nullptr) world.listener->run_begins(world);
   world.start_actors_of = [this, &world](const std::string& process) { start_actors(world, process); };
   for (const DeviceSpec& spec : scenario_.devices) {
     auto* probe = dynamic_cast<ProbeDevice*>(platform_.device(spec.name));

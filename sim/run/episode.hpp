@@ -24,6 +24,7 @@ struct EpisodeOptions {
   bool progress = false;
   std::uint64_t steps = UINT64_MAX;  // scheduling points until the run is cut, those before time 0 included
   std::function<void(Bus&)> listen;  // one more listener, after the sinks
+  ProgramListener* programs = nullptr;       // hears what the programs do
 };
 
 struct EpisodeResult {

@@ -11,7 +11,7 @@
 namespace secmmu {
 namespace {
 
-using Verb = std::string_view (*)(ActorProgram&, const Step&);
+using Verb = ActorProgram::Verb;
 
 Rights rights_of(Protection protection) {
   switch (protection) {
@@ -134,6 +134,19 @@ std::string_view do_mmap(ActorProgram& program, const Step& step) {
   return text(result);
 }
 
+std::string_view do_mmap_fixed(ActorProgram& program, const Step& step) {
+  const BufferPlace* buffer = buffer_of(program, step.buffer);
+  if (buffer == nullptr) return "EINVAL";
+  const PageRange pages = pages_of_step(*buffer, step);
+  MmapRequest request;
+  request.at = address_of(pages.first);
+  request.fixed = true;
+  request.pages = pages.pages();
+  request.rights = rights_of(step.protection);
+  VirtAddr at{0};
+  return text(mmap(*program.process->mm, request, at));
+}
+
 template <class Operation>
 std::string_view on_pages(ActorProgram& program, const Step& step, Operation operation) {
   const BufferPlace* buffer = buffer_of(program, step.buffer);
@@ -165,6 +178,14 @@ std::string_view do_mremap(ActorProgram& program, const Step& step) {
   MremapRequest request;
   request.from = pages_of_step(*buffer, step);
   VirtAddr at{0};
+  if (!step.onto.empty()) {
+    const BufferPlace* target = buffer_of(program, step.onto);
+    if (target == nullptr) return "EINVAL";
+    request.new_pages = request.from.pages();
+    request.fixed = true;
+    request.to = address_of(target->at.page() + step.onto_page);
+    return text(mremap(*program.process->mm, request, at));
+  }
   if (!step.name.empty()) {  // moves
     request.new_pages = request.from.pages();
     request.fixed = true;
@@ -230,6 +251,7 @@ std::string_view do_barrier(ActorProgram& program, const Step& step) {
 const std::vector<std::pair<std::string_view, Verb>>& verb_functions() {
   static const std::vector<std::pair<std::string_view, Verb>> table = {
       {"read", do_read},     {"write", do_write},       {"access", do_access},     {"mmap", do_mmap},
+      {"mmap_fixed", do_mmap_fixed},
       {"munmap", do_munmap}, {"mprotect", do_mprotect}, {"dontneed", do_dontneed}, {"mremap", do_mremap},
       {"remove", do_remove}, {"msync", do_msync},       {"brk", do_brk},           {"fork", do_fork},
       {"exit", do_exit},     {"delay", do_delay},       {"sleep", do_sleep},       {"barrier", do_barrier},
@@ -256,6 +278,12 @@ ActorProgram::ActorProgram(World& the_world, const ActorSpec& the_actor, Process
       random(the_world.seed, "actor:" + the_actor.name) {}
 
 std::string_view ActorProgram::access(VirtAddr address, bool write, std::uint64_t& value) {
+  const std::string_view result = access_memory(address, write, value);
+  if (world.listener != nullptr) world.listener->accessed(*this, address, write, value, result);
+  return result;
+}
+
+std::string_view ActorProgram::access_memory(VirtAddr address, bool write, std::uint64_t& value) {
   if (device != nullptr)
     return errno_name(device->access(static_cast<unsigned>(actor.context), *process->mm, address, 8, write, value));
   const AccessResult result = write ? core->write(address, 8, value) : core->read(address, 8, value);
@@ -295,9 +323,16 @@ void ActorProgram::step(const Step& step) {
     for (const auto* table : {&verb_functions(), &driver_verbs()})
       for (const auto& [name, function] : *table)
         if (name == step.verb)
-          for (std::uint64_t i = 0; i < step.times; ++i) judge(step, function(*this, step));
+          for (std::uint64_t i = 0; i < step.times; ++i) judge(step, perform(step, function));
   }
   if (!step.id.empty()) world.meetings.step_done(actor.name + "." + step.id);
+}
+
+std::string_view ActorProgram::perform(const Step& step, Verb verb) {
+  if (world.listener != nullptr) world.listener->step_begins(*this, step);
+  const std::string_view result = verb(*this, step);
+  if (world.listener != nullptr) world.listener->step_ended(*this, step, result);
+  return result;
 }
 
 void ActorProgram::judge(const Step& step, std::string_view result) {

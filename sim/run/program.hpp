@@ -33,10 +33,29 @@ class ActorProgram {
   Device* device;  // nullptr: a CPU program
   RandomStream random;
 
+  using Verb = std::string_view (*)(ActorProgram&, const Step&);  // answers "ok" or the name of an error
+
  private:
+  std::string_view access_memory(VirtAddr address, bool write, std::uint64_t& value);
+  std::string_view perform(const Step& step, Verb verb);
   void steps(const std::vector<Step>& list);
   void step(const Step& step);
   void judge(const Step& step, std::string_view result);
+};
+
+// Hears what programs do, step by step and access by access, in the task that does it. It never changes the run.
+class ProgramListener {
+ public:
+  virtual void run_begins(const World&) {}  // nothing of it has happened yet
+  virtual void step_begins(const ActorProgram&, const Step&) {}  // what it waits for has come
+  virtual void step_ended(const ActorProgram&, const Step&, std::string_view /*result*/) {}
+  virtual void accessed(const ActorProgram&, VirtAddr, bool /*write*/, std::uint64_t /*value*/,
+                        std::string_view /*result*/) {}
+  // A step that is a question answers with values: one word for each page.
+  virtual void answered(const ActorProgram&, std::string_view /*word*/) {}
+
+ protected:
+  ~ProgramListener() = default;
 };
 
 // The verbs that programs and scripts can execute; the result is "ok" or the name of an error.

@@ -24,18 +24,13 @@
 
 #include "sim/output/file_set.hpp"
 #include "sim/run/build.hpp"
+#include "sim/run/elaboration.hpp"
 #include "sim/run/episode.hpp"
 
 namespace secmmu {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// What sc_main is to do in this process; SystemC gives it no other way in.
-std::function<int()>& elaboration() {
-  static std::function<int()> body;
-  return body;
-}
 
 struct RunOfFile {
   std::string kernel;
@@ -112,13 +107,7 @@ class Worker {
       : scenario_(scenario), options_(options), pipe_(pipe) {}
 
   int work() {
-    // Nothing of SystemC's own may stand between the lines of a report; what matters comes back as an exception.
-    sc_core::sc_report_handler::set_actions(sc_core::SC_WARNING, sc_core::SC_THROW);
-    sc_core::sc_report_handler::set_actions(sc_core::SC_INFO, sc_core::SC_DO_NOTHING);
-    sc_core::sc_report_handler::set_handler([](const sc_core::sc_report& report, const sc_core::sc_actions& actions) {
-      if (report.get_severity() == sc_core::SC_FATAL) fmt::print(stderr, "SystemC: {}\n", report.what());
-      sc_core::sc_report_handler::default_handler(report, actions & ~(sc_core::SC_DISPLAY | sc_core::SC_LOG));
-    });
+    systemc_throws();
     say({{"doing", "building the machine"}});
     std::unique_ptr<Platform> platform;
     std::unique_ptr<Episode> episode;
@@ -574,10 +563,7 @@ class Workers {
 #endif
     interruption_.leave_to_the_parent();
     Worker worker(scenarios_[scenario], options_, pipe);
-    elaboration() = [&worker] { return worker.work(); };
-    char name[] = "secmmu";
-    char* arguments[] = {name, nullptr};
-    const int status = sc_core::sc_elab_and_sim(1, arguments);
+    const int status = elaborate([&worker] { return worker.work(); });
     std::fflush(nullptr);
     _exit(status);  // nothing of the parent's may be torn down twice
   }
@@ -612,7 +598,5 @@ void run_scenarios(const std::vector<Scenario>& scenarios, const RunOptions& opt
     }
   }
 }
-
-int run_elaboration() { return elaboration() ? elaboration()() : 0; }
 
 }  // namespace secmmu

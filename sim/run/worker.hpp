@@ -48,7 +48,4 @@ struct FileResult {
 void run_scenarios(const std::vector<Scenario>& scenarios, const RunOptions& options,
                    const std::function<void(const FileResult&)>& hear);
 
-// What sc_main does in a worker.
-int run_elaboration();
-
 }  // namespace secmmu

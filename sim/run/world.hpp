@@ -28,6 +28,7 @@ struct Process {
 };
 
 class MirrorFeed;
+class ProgramListener;
 
 struct World {
   World(Platform& the_platform, const Scenario& the_scenario);
@@ -43,6 +44,7 @@ struct World {
   std::map<std::string, std::uint64_t> counters;  // of workloads, by dotted name
   std::function<void(const std::string& process)> start_actors_of;  // set by the episode
   std::map<std::string, std::unique_ptr<MirrorFeed>> mirrors;  // by actor
+  ProgramListener* listener = nullptr;  // of the programs' steps; nullptr: nobody
   std::string missing;  // what the scenario did and the kernel lacks: the run ends there
   std::string input_error;  // a workload file was malformed: the run says nothing
   bool progress = false;  // a terminal is watching

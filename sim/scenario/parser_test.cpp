@@ -233,9 +233,9 @@ TEST_CASE("mistakes in steps") {
   check_mistake(with_steps("{loop: {times: 2, do: [exit]}, times: 2}"),
                 "actors.one.do.0.times: a loop says itself how often it runs");
   check_mistake(with_steps("{mremap: {buffer: buf}}"),
-                "actors.one.do.0.mremap: mremap neither moves nor grows, expected either to or grow_to");
+                "actors.one.do.0.mremap: mremap neither moves nor grows, expected one of to, onto and grow_to");
   check_mistake(with_steps("{mremap: {buffer: buf, to: b, grow_to: 5}}"),
-                "actors.one.do.0.mremap: mremap cannot move and grow at once");
+                "actors.one.do.0.mremap: mremap moves to one place, or grows, expected one of to, onto and grow_to");
   check_mistake(with_steps("{access: {buffer: buf, pattern: chase, count: 5, stride: 8}}"),
                 "actors.one.do.0.access: stride says nothing to the pattern chase");
   check_mistake(with_steps("{read: {buffer: buf}}", "cpu: 0"),

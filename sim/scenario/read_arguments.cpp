@@ -89,9 +89,12 @@ void ArgumentReader::check_together(const Verb& verb, const Place& value, const 
   if (verb.name == "register" && given.contains("pages") && !given.contains("buffer"))
     value.fail("pages of which buffer?", "buffer beside pages");
   if (verb.name == "mremap") {
-    if (given.contains("to") == given.contains("grow_to"))
-      value.fail(given.contains("to") ? "mremap cannot move and grow at once" : "mremap neither moves nor grows",
-                 "either to or grow_to");
+    const int ways = given.contains("to") + given.contains("onto") + given.contains("grow_to");
+    if (ways != 1)
+      value.fail(ways > 1 ? "mremap moves to one place, or grows" : "mremap neither moves nor grows",
+                 "one of to, onto and grow_to");
+    if (given.contains("onto_page") && !given.contains("onto"))
+      value.fail("onto_page is a page of which buffer?", "onto beside it");
     if (given.contains("grow_to") && given.contains("pages"))
       value.fail("a buffer grows as a whole", "grow_to without pages");
   }

@@ -118,6 +118,8 @@ struct Step {
   Protection protection = Protection::rw;
   Backing backing = Backing::anon;
   std::string name;                 // barrier, fork's child, mremap's new buffer, device, lock
+  std::string onto;                 // mremap: the buffer over whose pages it moves
+  std::uint64_t onto_page = 0;
   std::string lock_kind = "mutex";  // lock in a probe's script: mutex or spinlock
   Time duration;                    // delay, sleep
   Generator generator;

@@ -27,7 +27,7 @@ void collect(const std::vector<Step>& steps, BufferSizes& buffers) {
       const std::uint64_t whole = from == buffers.end() ? 0 : from->second.first;
       if (step.pages > 0)
         make(buffers, step.buffer, step.pages);
-      else
+      else if (!step.name.empty())
         make(buffers, step.name, step.end_page > 0 ? step.end_page - step.first_page : whole);
     }
     collect(step.body, buffers);

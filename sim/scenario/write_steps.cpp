@@ -56,6 +56,7 @@ std::optional<Node> argument_node(const Step& step, const Argument& argument, Us
       break;
   }
   if (name == "grow_to" && !grows) return std::nullopt;
+  if (name == "onto_page" && step.onto.empty()) return std::nullopt;
   if (name == "stride" && step.generator.pattern != "stride") return std::nullopt;
   return std::visit(
       [&](auto member) -> std::optional<Node> {

@@ -1,0 +1,134 @@
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "notifier/kernel.hpp"
+#include "sim/commands/command.hpp"
+#include "sim/commands/usage.hpp"
+#include "sim/conform/comparison.hpp"
+#include "sim/conform/difference_text.hpp"
+#include "sim/conform/player.hpp"
+#include "sim/conform/reader.hpp"
+#include "sim/conform/report.hpp"
+#include "sim/output/file_set.hpp"
+#include "sim/run/worker.hpp"
+
+namespace secmmu {
+namespace {
+
+using namespace conform;
+
+struct Request {
+  std::vector<std::string> paths;
+  bool diff = false;
+  std::string report;
+  std::string kernel = "v6.1";
+  unsigned jobs = 1;
+};
+
+// The files that a path stands for: itself, or the .txt files of a folder, but its README.
+std::vector<std::string> files_of(const std::string& path) {
+  std::error_code problem;
+  if (!std::filesystem::is_directory(path, problem)) return {path};
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(path))
+    if (entry.path().extension() == ".txt" && entry.path().filename() != "known-differences.txt")
+      files.push_back(entry.path().string());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+// FILE and, beside it, the same as a page (or, if FILE is a page, the same as JSON).
+bool write_report(const Report& report, const std::string& file) {
+  std::filesystem::path json = file;
+  std::filesystem::path page = file;
+  if (json.extension() == ".html")
+    json.replace_extension(".json");
+  else
+    page.replace_extension(".html");
+  try {
+    for (const auto& [path, text] : {std::pair(json, report_json(report)), std::pair(page, report_html(report))}) {
+      OutputFile out(path);
+      out.write(text);
+      out.commit();
+    }
+  } catch (const OutputError& error) {
+    fmt::print(stderr, "secmmu conform: error: {}\n", error.what());
+    return false;
+  }
+  return true;
+}
+
+int conform_to(const Request& request) {
+  std::vector<Recording> recordings;
+  bool sound = true;
+  for (const std::string& path : request.paths) {
+    const std::vector<std::string> files = files_of(path);
+    if (files.empty()) {
+      fmt::print(stderr, "{}: error: there is no recording (*.txt) in this folder\n", path);
+      sound = false;
+    }
+    for (const std::string& file : files) {
+      ReadRecording read = read_recording_file(file);
+      for (const Diagnostic& error : read.errors) fmt::print(stderr, "{}", to_text(error));
+      if (read.recording)
+        recordings.push_back(std::move(*read.recording));
+      else
+        sound = false;
+    }
+  }
+  if (!sound) return static_cast<int>(ExitCode::input);
+
+  PlayOptions play;
+  play.kernel = request.kernel;
+  play.jobs = request.jobs;
+  ExitCode code = ExitCode::held;
+  Report report;
+  report.kernel = request.kernel;
+  perform(recordings, play, [&](std::size_t index, const Performance& performance) {
+    ReportedRecording& one = report.recordings.emplace_back();
+    one.recording = recordings[index];
+    one.fault = performance.fault;
+    one.remarks = performance.remarks;
+    if (!one.fault.empty()) {
+      fmt::print(stderr, "{}: internal fault: {}\n", one.recording.path, one.fault);
+      fmt::print("{}: not played to its end\n", one.recording.path);
+      code = more_serious(code, ExitCode::fault);
+      return;
+    }
+    one.comparison = compare(one.recording, performance.lines);
+    fmt::print("{}", verdict_line(one.recording, one.comparison, one.remarks));
+    if (request.diff) fmt::print("{}", side_by_side(one.recording, one.comparison));
+    if (!one.identical()) code = more_serious(code, ExitCode::failed);
+  });
+  if (!request.report.empty() && !write_report(report, request.report)) code = more_serious(code, ExitCode::input);
+  fmt::print("\n{}\n{} of {} recordings identical\n", table_of(report.counts()), report.identical(), recordings.size());
+  return static_cast<int>(code);
+}
+
+}  // namespace
+
+void add_conform_command(CLI::App& program, Action& chosen) {
+  auto request = std::make_shared<Request>();
+  CLI::App* command = program.add_subcommand(
+      "conform", "Plays recordings of a real kernel, and says where our machine differs.");
+  command->footer("Exit codes: 0 all are identical; 1 one is not; 2 wrong usage or input; 3 internal fault.");
+  command->add_option("PATH", request->paths, "Recordings, or folders of them.")->type_name("")->required();
+  command->add_flag("--diff", request->diff, "Shows all differences side by side.");
+  command->add_option("--report", request->report, "Writes all of it as JSON, and beside it as a page (.html).")
+      ->type_name("FILE");
+  command->add_option("--kernel", request->kernel, "Plays them on this kernel; v6.1 if absent.")->type_name("KERNEL");
+  command->add_option("--jobs", request->jobs, "How many workers play at a time; 1 if absent.")
+      ->type_name("N")
+      ->check(CLI::Range(1u, 64u));
+  command->callback([request, &chosen] {
+    chosen = [request] {
+      if (!find_kernel(request->kernel)) return usage_error("conform", unknown_kernel(request->kernel));
+      return conform_to(*request);
+    };
+  });
+}
+
+}  // namespace secmmu

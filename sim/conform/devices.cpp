@@ -1,0 +1,52 @@
+#include "sim/conform/devices.hpp"
+
+#include "models/devices/registry.hpp"
+#include "notifier/list_subscription.hpp"
+
+namespace secmmu::conform {
+namespace {
+
+DeviceSpec device(std::string_view name, std::string_view kind, std::vector<Setting> settings) {
+  DeviceSpec spec;
+  spec.name = name;
+  spec.kind = kind;
+  for (Setting& setting : settings) setting.path = "devices." + spec.name + "." + setting.path;
+  spec.settings = std::move(settings);
+  return spec;
+}
+
+}  // namespace
+
+DeviceSpec recorder_device() {
+  DeviceSpec spec = device(kRecorder, "probe", {});
+  for (const Callback callback :
+       {Callback::release, Callback::clear_flush_young, Callback::clear_young, Callback::test_young,
+        Callback::change_pte, Callback::start, Callback::end, Callback::invalidate_range}) {
+    CallbackScript script;
+    script.callback = callback_name(callback);
+    script.steps.emplace_back().verb = "ignore";
+    spec.scripts.push_back(std::move(script));
+  }
+  return spec;
+}
+
+// What was recorded were two small software devices: they hold entries of one base page and nothing in front of them.
+const std::vector<DeviceSpec>& recorded_devices() {
+  static const std::vector<DeviceSpec> devices = [] {
+    std::vector<DeviceSpec> all = {
+        device("hmm", "hmm", {}),
+        device("kvm", "kvm", {}),
+    };
+    std::erase_if(all, [](const DeviceSpec& spec) { return find_device_kind(spec.kind) == nullptr; });
+    return all;
+  }();
+  return devices;
+}
+
+const DeviceSpec* find_recorded_device(std::string_view name) {
+  for (const DeviceSpec& spec : recorded_devices())
+    if (spec.name == name) return &spec;
+  return nullptr;
+}
+
+}  // namespace secmmu::conform

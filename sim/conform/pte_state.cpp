@@ -1,0 +1,12 @@
+#include "sim/conform/pte_state.hpp"
+
+namespace secmmu::conform {
+
+std::string_view pte_state(Mm& mm, Vpn page) {
+  const Pte entry = mm.peek(page);
+  if (entry.prot_none()) return "protnone";
+  if (!entry.present()) return "none";
+  return entry.writable() ? "rw" : "ro";
+}
+
+}  // namespace secmmu::conform

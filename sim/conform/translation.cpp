@@ -1,0 +1,165 @@
+#include "sim/conform/translation.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "sim/conform/devices.hpp"
+
+namespace secmmu::conform {
+namespace {
+
+constexpr VirtAddr kFirstBuffer{0x7f00'0000'0000};
+constexpr std::uint64_t kHugePages = 512;  // of a block of 2 MiB
+constexpr Time kLimit{1'000'000'000'000'000};  // 1000 s: some operations wait for a kernel thread
+
+class Translator {
+ public:
+  Translator(const Recording& recording, const std::string& kernel) : recording_(recording) {
+    scenario_.path = recording.path;
+    scenario_.name = recording.name;
+    scenario_.kernels = {kernel};
+    scenario_.limit = kLimit;
+    scenario_.machine.push_back({"machine.cpus", std::uint64_t{1}, {}});
+    add_process(std::string(kProcess), "");
+    scenario_.devices.push_back(recorder_device());
+  }
+
+  Scenario translate() {
+    main_ = add_actor("main", std::string(kProcess), "");
+    for (std::size_t block = 0; block < recording_.blocks.size(); ++block) add(recording_.blocks[block].operation, block);
+    // Who does nothing need not be there.
+    std::erase_if(scenario_.actors, [](const ActorSpec& actor) { return actor.program.empty(); });
+    return std::move(scenario_);
+  }
+
+ private:
+  void add_process(std::string name, std::string parent) {
+    ProcessSpec& process = scenario_.processes.emplace_back();
+    process.name = std::move(name);
+    process.forked_from = std::move(parent);
+  }
+
+  std::size_t add_actor(std::string name, std::string process, std::string device) {
+    ActorSpec& actor = scenario_.actors.emplace_back();
+    actor.name = std::move(name);
+    actor.process = std::move(process);
+    actor.device = std::move(device);
+    actor.cpu = 0;
+    return scenario_.actors.size() - 1;
+  }
+
+  void add(const Operation& operation, std::size_t block) {
+    if (operation.name == "device") attached_ = add_device(operation);
+    if (operation.name == "fork") fork();
+    if (!is_modelled(operation)) return;
+    const OperationRow& row = *find_operation(operation.name);
+    const std::size_t actor = row.player == Player::process ? main_ : row.player == Player::device ? attached_ : child_;
+    if (actor == kNobody) return;
+    unsigned part = 0;
+    for (Step& step : row.steps(operation)) {
+      step.mark = operation.mark;
+      step.id = part++ == 0 ? fmt::format("op{}", block) : fmt::format("op{}_{}", block, part);
+      std::optional<Step> neighbour;
+      if (step.verb == "mmap" && !step.address) {
+        step.address = place(step.pages);
+        neighbour = neighbour_of(step);
+      }
+      if (step.verb == "fork") step.name = fmt::format("child{}", forks_);
+      step.result = recorded_result(step, recording_.blocks[block]);
+      if (last_actor_ != kNobody && last_actor_ != actor)
+        step.after.push_back(scenario_.actors[last_actor_].name + "." + last_step_);
+      last_actor_ = actor;
+      last_step_ = step.id;
+      scenario_.actors[actor].program.push_back(std::move(step));
+      if (neighbour) scenario_.actors[actor].program.push_back(std::move(*neighbour));
+    }
+  }
+
+  // When buffers of less than 2 MiB were unmapped, their page table stayed: something else was mapped in the same block,
+  // that nobody touched. It is shared here, so that it never becomes one VMA with the buffer.
+  static std::optional<Step> neighbour_of(const Step& buffer) {
+    const std::uint64_t rest = buffer.pages % kHugePages;
+    if (rest == 0) return std::nullopt;
+    Step step;
+    step.verb = "mmap";
+    step.buffer = buffer.buffer + "_neighbour";
+    step.pages = 1;
+    step.backing = Backing::shared;
+    step.address = address_of(buffer.address->page() + (buffer.pages - rest + kHugePages - 1));
+    step.mark = buffer.mark;
+    return step;
+  }
+
+  // What `run` shall expect. An access may end in a fault; which one did, the values say.
+  static std::optional<std::string> recorded_result(const Step& step, const Block& block) {
+    if (step.verb == "read" || step.verb == "write") return "ok-or-fault";
+    if (block.operation.setup || block.lines.empty() || block.lines[0].text == "= ok") return std::nullopt;
+    return block.lines[0].text.substr(2);
+  }
+
+  std::size_t add_device(const Operation& operation) {
+    const DeviceSpec* device = find_recorded_device(operation.word);
+    if (device == nullptr) return kNobody;
+    scenario_.devices.push_back(*device);
+    return add_actor("on_" + operation.word, std::string(kProcess), operation.word);
+  }
+
+  void fork() {
+    const std::string name = fmt::format("child{}", ++forks_);
+    add_process(name, std::string(kProcess));
+    child_ = add_actor(fmt::format("kid{}", forks_), name, "");
+  }
+
+  VirtAddr place(std::uint64_t pages) {
+    const VirtAddr at = next_;
+    const std::uint64_t blocks = (pages + kHugePages - 1) / kHugePages + 1;  // and a gap
+    next_ = next_ + blocks * kHugePages * kPageSize;
+    return at;
+  }
+
+  static constexpr std::size_t kNobody = SIZE_MAX;
+  const Recording& recording_;
+  Scenario scenario_;
+  std::size_t main_ = kNobody;
+  std::size_t attached_ = kNobody;
+  std::size_t child_ = kNobody;
+  std::size_t last_actor_ = kNobody;
+  std::string last_step_;
+  unsigned forks_ = 0;
+  VirtAddr next_ = kFirstBuffer;
+};
+
+}  // namespace
+
+Scenario translate(const Recording& recording, const std::string& kernel) {
+  Scenario scenario = Translator(recording, kernel).translate();
+  for (const Block& block : recording.blocks)
+    if (block.operation.name == "watch") scenario.watch = {std::string(kProcess) + "." + block.operation.buffer};
+  return scenario;
+}
+
+std::size_t block_of(const Step& step) {
+  std::size_t block = SIZE_MAX;
+  if (step.id.starts_with("op")) std::from_chars(step.id.data() + 2, step.id.data() + step.id.size(), block);
+  return block;
+}
+
+Scenario machine_for(const std::vector<Scenario>& scenarios) {
+  Scenario machine;
+  for (const Scenario& scenario : scenarios) {
+    if (machine.machine.empty()) machine.machine = scenario.machine;
+    const auto add_new = [](auto& all, const auto& more) {
+      for (const auto& one : more)
+        if (std::none_of(all.begin(), all.end(), [&](const auto& known) { return known.name == one.name; }))
+          all.push_back(one);
+    };
+    add_new(machine.devices, scenario.devices);
+    add_new(machine.actors, scenario.actors);
+  }
+  return machine;
+}
+
+}  // namespace secmmu::conform
