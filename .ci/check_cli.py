@@ -19,7 +19,7 @@ import time
 import xml.etree.ElementTree as xml
 from pathlib import Path
 
-SUBCOMMANDS = ["run", "check", "list", "explain", "schema"]
+SUBCOMMANDS = ["run", "check", "conform", "list", "explain", "schema"]
 LISTS = ["kernels", "devices", "operations", "rules", "tracepoints", "counters", "parameters"]
 
 # A device that ignores its callbacks reads a page that is somebody else's by now.

@@ -12,8 +12,10 @@
 #include "sim/conform/player.hpp"
 #include "sim/conform/reader.hpp"
 #include "sim/conform/report.hpp"
+#include "sim/conform/scenario_run.hpp"
 #include "sim/output/file_set.hpp"
 #include "sim/run/worker.hpp"
+#include "sim/scenario/parser.hpp"
 
 namespace secmmu {
 namespace {
@@ -24,7 +26,8 @@ struct Request {
   std::vector<std::string> paths;
   bool diff = false;
   std::string report;
-  std::string kernel = "v6.1";
+  std::string scenario;  // --record
+  std::vector<std::string> kernels;
   unsigned jobs = 1;
 };
 
@@ -61,6 +64,38 @@ bool write_report(const Report& report, const std::string& file) {
   return true;
 }
 
+// The scenario's run as a recording; of several kernels, how the others differ from the first.
+int record_scenario(const Request& request) {
+  const ParseResult parsed = parse_scenario_file(request.scenario);
+  for (const Diagnostic& error : parsed.errors) fmt::print(stderr, "{}", to_text(error));
+  if (!parsed.scenario) return static_cast<int>(ExitCode::input);
+  const RecordedScenario recorded = record(*parsed.scenario, request.kernels);
+  if (!recorded.refused.empty()) {
+    fmt::print(stderr, "{}: error: {}\n", request.scenario, recorded.refused);
+    return static_cast<int>(ExitCode::input);
+  }
+  if (!recorded.fault.empty()) {
+    fmt::print(stderr, "{}: internal fault: {}\n", request.scenario, recorded.fault);
+    return static_cast<int>(ExitCode::fault);
+  }
+  if (recorded.recordings.size() == 1) {
+    fmt::print("{}", to_text(recorded.recordings.front()));
+    return static_cast<int>(ExitCode::held);
+  }
+  ExitCode code = ExitCode::held;
+  for (std::size_t i = 1; i < recorded.recordings.size(); ++i) {
+    Recording first = recorded.recordings.front();
+    first.path = fmt::format("{}: {} and {}", request.scenario, request.kernels[0], request.kernels[i]);
+    std::vector<std::vector<Line>> lines;
+    for (const Block& block : recorded.recordings[i].blocks) lines.push_back(block.lines);
+    const Comparison comparison = compare(first, lines);
+    fmt::print("{}", two_kernels_line(first, comparison, request.kernels[0], request.kernels[i]));
+    if (request.diff) fmt::print("{}", side_by_side(first, comparison));
+    if (!comparison.identical()) code = ExitCode::failed;
+  }
+  return static_cast<int>(code);
+}
+
 int conform_to(const Request& request) {
   std::vector<Recording> recordings;
   bool sound = true;
@@ -82,11 +117,11 @@ int conform_to(const Request& request) {
   if (!sound) return static_cast<int>(ExitCode::input);
 
   PlayOptions play;
-  play.kernel = request.kernel;
+  play.kernel = request.kernels.front();
   play.jobs = request.jobs;
   ExitCode code = ExitCode::held;
   Report report;
-  report.kernel = request.kernel;
+  report.kernel = request.kernels.front();
   perform(recordings, play, [&](std::size_t index, const Performance& performance) {
     ReportedRecording& one = report.recordings.emplace_back();
     one.recording = recordings[index];
@@ -115,17 +150,34 @@ void add_conform_command(CLI::App& program, Action& chosen) {
   CLI::App* command = program.add_subcommand(
       "conform", "Plays recordings of a real kernel, and says where our machine differs.");
   command->footer("Exit codes: 0 all are identical; 1 one is not; 2 wrong usage or input; 3 internal fault.");
-  command->add_option("PATH", request->paths, "Recordings, or folders of them.")->type_name("")->required();
+  command->add_option("PATH", request->paths, "Recordings, or folders of them.")->type_name("");
   command->add_flag("--diff", request->diff, "Shows all differences side by side.");
   command->add_option("--report", request->report, "Writes all of it as JSON, and beside it as a page (.html).")
       ->type_name("FILE");
-  command->add_option("--kernel", request->kernel, "Plays them on this kernel; v6.1 if absent.")->type_name("KERNEL");
+  command->add_option("--record", request->scenario, "Instead: plays a scenario and prints what it told, as a recording.")
+      ->type_name("SCENARIO");
+  command
+      ->add_option("--kernel", request->kernels,
+                   "Plays on this kernel; v6.1 if absent. With --record several: how the others differ from the first.")
+      ->type_name("KERNEL")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--jobs", request->jobs, "How many workers play at a time; 1 if absent.")
       ->type_name("N")
       ->check(CLI::Range(1u, 64u));
   command->callback([request, &chosen] {
     chosen = [request] {
-      if (!find_kernel(request->kernel)) return usage_error("conform", unknown_kernel(request->kernel));
+      for (const std::string& kernel : request->kernels)
+        if (!find_kernel(kernel)) return usage_error("conform", unknown_kernel(kernel));
+      if (request->kernels.empty()) request->kernels = {"v6.1"};
+      if (!request->scenario.empty()) {
+        if (!request->paths.empty())
+          return usage_error("conform", "--record plays a scenario, no recordings: expected no PATH beside it");
+        return record_scenario(*request);
+      }
+      if (request->paths.empty()) return usage_error("conform", "PATH is missing: recordings, or folders of them");
+      if (request->kernels.size() > 1) return usage_error("conform", "--kernel is there twice, expected once");
       return conform_to(*request);
     };
   });

@@ -27,6 +27,16 @@ std::string verdict_line(const Recording& recording, const Comparison& compariso
   return text + "\n";
 }
 
+std::string two_kernels_line(const Recording& recording, const Comparison& comparison, const std::string& left,
+                             const std::string& right) {
+  if (comparison.identical()) return fmt::format("{}: identical\n", recording.path);
+  const Difference& first = comparison.differences.front();
+  const std::string more =
+      comparison.differences.size() > 1 ? fmt::format(" ({} more)", comparison.differences.size() - 1) : "";
+  return fmt::format("{}: {}: {} tells {}, {} tells {}{}\n", recording.path, recording.blocks[first.block].operation.text,
+                     left, quoted(first.row.recorded), right, quoted(first.row.played), more);
+}
+
 std::string side_by_side(const Recording& recording, const Comparison& comparison) {
   std::string text;
   std::size_t block = SIZE_MAX;
@@ -37,7 +47,8 @@ std::string side_by_side(const Recording& recording, const Comparison& compariso
     const std::vector<Row>& rows = comparison.rows[block];
     std::size_t width = 8;
     for (const Row& row : rows) width = std::max(width, row.recorded.size());
-    text += fmt::format("  {}: {}{}\n", operation.mark.line, operation.setup ? "setup " : "> ", operation.text);
+    const std::string place = operation.mark.line == 0 ? "" : fmt::format("{}: ", operation.mark.line);
+    text += fmt::format("  {}{}{}\n", place, operation.setup ? "setup " : "> ", operation.text);
     for (const Row& row : rows) {
       const char mark = row.equal() ? ' ' : row.recorded.empty() ? '>' : row.played.empty() ? '<' : '|';
       const std::string line = fmt::format("    {:{}} {} {}", row.recorded, width, mark, row.played);

@@ -68,7 +68,4 @@ bool is_modelled(const Operation& operation);
 // "munmap B OFF N": how it is written.
 std::string form_of(const OperationRow& row);
 
-// The operation that a step does, as a recording writes it; empty: it has no such name.
-std::string operation_text(const Step& step, Player player);
-
 }  // namespace secmmu::conform

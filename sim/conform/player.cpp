@@ -177,6 +177,7 @@ class Worker {
       platform.arbiter.direct([&] {
         for (std::size_t i = 0; i < left_.size(); ++i) {
           say(out, {{"playing", left_[i]}});
+          if (options_.before_each) options_.before_each(left_[i]);
           say(out, to_json(left_[i], perform(platform, recordings_[left_[i]], scenarios[i], options_.kernel)));
         }
       });

@@ -21,6 +21,7 @@ struct Performance {
 struct PlayOptions {
   std::string kernel = "v6.1";
   unsigned jobs = 1;
+  std::function<void(std::size_t index)> before_each;  // in the worker; for tests of its end
 };
 
 // `hear` is called once for each recording, in their order, as soon as it and those before it have been played.

@@ -124,10 +124,11 @@ class Reader {
     switch (argument.form) {
       case Form::buffer: {
         const std::vector<std::string> known(buffers_.begin(), buffers_.end());
-        if (known.empty())
-          text(words.name("buffer", letter + ", a buffer that an operation before has made"));
-        else
+        if (!known.empty()) {
           text(words.choice("buffer", known));
+        } else if (const auto name = words.name("buffer", letter + ", a buffer that an operation before has made")) {
+          words.fail_last(fmt::format("there is no buffer '{}' yet", *name), "'setup anon B N' or the like before");
+        }
         break;
       }
       case Form::new_buffer: {

@@ -88,7 +88,7 @@ TEST_CASE("what is wrong with a recording is told with its place and the nearest
   for (const Mistake& mistake : std::initializer_list<Mistake>{
            {1, "", "x.txt:1:1: error: 'setup' stands there, expected 'case'\n"},
            {1, "case Two\n", "x.txt:1:6: error: 'Two' is no name of a recording, expected a name of a-z, 0-9 and -\n"},
-           {2, "", "x.txt:2:9: error: the line ends too early"},
+           {2, "", "x.txt:2:9: error: there is no buffer 'a' yet, expected 'setup anon B N' or the like before"},
            {2, "setup anon a 0\n", "x.txt:2:14: error: '0' is no such number, expected N in pages, a number from 1 to"},
            {2, "setup anon a 4 huger\n", "x.txt:2:16: error: no word 'huger', expected huge; did you mean 'huge'?"},
            {2, "setup anon a 4\nsetup shared a 2\n", "x.txt:3:14: error: there is a buffer 'a' already, expected a new name"},
@@ -122,7 +122,8 @@ TEST_CASE("what is wrong with a recording is told with its place and the nearest
        }) {
     const std::string told = first_error(with_line(mistake.line, mistake.text));
     CAPTURE(told);
-    CAPTURE(std::string(mistake.told));
+    const std::string expected = mistake.told;
+    CAPTURE(expected);
     CHECK(told.find(mistake.told) != std::string::npos);
   }
   CHECK(first_error("").find("x.txt: error: the file is empty") == 0);

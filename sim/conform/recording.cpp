@@ -36,7 +36,9 @@ LineKind kind_of(std::string_view line) {
 std::string to_text(const Recording& recording) {
   std::string text = "case " + recording.name + "\n";
   for (const Block& block : recording.blocks) {
-    text += (block.operation.setup ? "setup " : "> ") + block.operation.text + "\n";
+    const bool is_remark = block.operation.name == "#";
+    if (is_remark && block.lines.empty()) continue;
+    text += (is_remark ? "" : block.operation.setup ? "setup " : "> ") + block.operation.text + "\n";
     for (const Line& line : block.lines) text += line.text + "\n";
   }
   return text;

@@ -35,7 +35,7 @@ struct Recording {
   std::vector<Block> blocks;
 };
 
-// As a file: read again it is the same.
+// As a file: read again it is the same. A step that has no name there ("#") is a remark, if it has lines.
 std::string to_text(const Recording& recording);
 
 }  // namespace secmmu::conform
