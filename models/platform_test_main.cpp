@@ -14,12 +14,12 @@
 
 #include <fmt/format.h>
 
+#include "models/elaboration.hpp"
 #include "models/test_platform.hpp"
 
 namespace secmmu::testing {
 namespace {
 
-std::function<void()> elaboration;
 unsigned long failed_checks = 0;
 
 // Counts what fails in this process; doctest itself has no question for it.
@@ -57,10 +57,15 @@ void in_child(const std::function<void()>& body) {
   REQUIRE(child >= 0);
   if (child == 0) {
     failed_checks = 0;
-    elaboration = body;
-    char name[] = "platform_tests";
-    char* arguments[] = {name, nullptr};
-    sc_core::sc_elab_and_sim(1, arguments);
+    elaborate([&body] {
+      systemc_throws();
+      try {
+        body();
+      } catch (const std::exception& error) {
+        FAIL_CHECK("exception: " << std::string(error.what()));
+      }
+      return 0;
+    });
     flush();
     _exit(failed_checks == 0 ? 0 : 1);  // nothing of the parent's may be torn down twice
   }
@@ -93,16 +98,7 @@ std::uint64_t resident_bytes() {
 
 }  // namespace secmmu::testing
 
-int sc_main(int, char**) {
-  sc_core::sc_report_handler::set_actions(sc_core::SC_WARNING, sc_core::SC_THROW);
-  sc_core::sc_report_handler::set_actions(sc_core::SC_INFO, sc_core::SC_DO_NOTHING);  // "stopped by user"
-  try {
-    secmmu::testing::elaboration();
-  } catch (const std::exception& error) {
-    FAIL_CHECK("exception: " << std::string(error.what()));
-  }
-  return 0;
-}
+int sc_main(int, char**) { return secmmu::run_elaboration(); }
 
 int main(int argc, char** argv) {
   setenv("SYSTEMC_DISABLE_COPYRIGHT_MESSAGE", "1", 1);

@@ -8,7 +8,7 @@
 
 #include "sim/commands/command.hpp"
 #include "sim/commands/usage.hpp"
-#include "sim/run/elaboration.hpp"
+#include "models/elaboration.hpp"
 #include "sim/run/worker.hpp"
 
 namespace {

@@ -14,7 +14,7 @@
 
 #include <fmt/format.h>
 
-#include "sim/run/elaboration.hpp"
+#include "models/elaboration.hpp"
 
 namespace secmmu::conform {
 namespace {

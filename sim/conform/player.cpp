@@ -22,7 +22,7 @@
 #include "sim/conform/recorder.hpp"
 #include "sim/conform/translation.hpp"
 #include "sim/run/build.hpp"
-#include "sim/run/elaboration.hpp"
+#include "models/elaboration.hpp"
 #include "sim/run/episode.hpp"
 
 namespace secmmu::conform {
@@ -211,10 +211,11 @@ class Worker {
   std::optional<std::size_t> playing_;
 };
 
-// What stands for an operation that our machine cannot do.
+// What stands for an operation that cannot be played.
 void mark_missing(const Recording& recording, Performance& performance) {
+  const std::vector<bool> may = playable(recording);
   for (std::size_t block = 0; block < recording.blocks.size(); ++block)
-    if (!is_modelled(recording.blocks[block].operation)) performance.lines[block] = {{"= not modelled"}};
+    if (!may[block]) performance.lines[block] = {{"= not modelled"}};
 }
 
 }  // namespace

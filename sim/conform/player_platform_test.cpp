@@ -1,7 +1,7 @@
 #include "sim/conform/player.hpp"
 
 #include <algorithm>
-#include <cstdlib>
+#include <csignal>
 #include <filesystem>
 
 #include "sim/conform/comparison.hpp"
@@ -9,6 +9,7 @@
 #include "sim/conform/reader.hpp"
 #include "sim/conform/translation.hpp"
 #include "sim/run/test_episode.hpp"
+#include "sim/scenario/resolved.hpp"
 
 namespace secmmu::conform {
 namespace {
@@ -118,9 +119,10 @@ TEST_CASE("a recording that is written as a scenario and read again gives the sa
     Platform platform(platform_config(machine_for(scenarios)));
     direct(platform, [&] {
       for (std::size_t i = 0; i < recordings.size(); ++i) {
+        if (scenarios[i].actors.empty()) continue;  // nothing of it can be played yet
         CAPTURE(recordings[i].path);
         const Performance at_once = perform(platform, recordings[i], scenarios[i], "v6.1");
-        const ParseResult parsed = parse_scenario_text(scenario_yaml(scenarios[i]), "written.yaml");
+        const ParseResult parsed = parse_scenario_text(scenario_yaml(scenarios[i]), scenarios[i].name + ".yaml");
         std::string errors;
         for (const Diagnostic& error : parsed.errors) errors += to_text(error);
         CHECK(errors == "");
@@ -137,7 +139,7 @@ TEST_CASE("a recording that is written as a scenario and read again gives the sa
 TEST_CASE("an operation without a row is a difference, and the rest is played all the same") {
   const Recording recorded = recording(
       "case x\nsetup anon a 4\n> watch a\n= ok\n> idle a 0 1\n= ok\n> cw a 0 1 5\n= ok\nv 5\n");
-  if (is_modelled(recorded.blocks[2].operation)) return;  // TODO: a kind of operation that will never be
+  if (is_modelled(recorded.blocks[2].operation)) return;  // some day
   perform({recorded}, {}, [&](std::size_t, const Performance& performance) {
     REQUIRE(performance.lines.size() == 4);
     CHECK(performance.lines[2].at(0).text == "= not modelled");
@@ -152,7 +154,7 @@ TEST_CASE("a worker that crashes takes one recording with it") {
     PlayOptions options;
     options.jobs = jobs;
     options.before_each = [](std::size_t index) {
-      if (index == 1) std::abort();
+      if (index == 1) raise(SIGKILL);
       if (index == 3) throw std::runtime_error("three is too many");
     };
     std::vector<std::string> faults;
@@ -163,7 +165,7 @@ TEST_CASE("a worker that crashes takes one recording with it") {
     });
     REQUIRE(faults.size() == 5);
     CHECK(faults[0] == "");
-    CHECK(faults[1].find("signal 6") != std::string::npos);
+    CHECK(faults[1].find("signal 9") != std::string::npos);
     CHECK(faults[2] == "");
     CHECK(faults[3] == "three is too many");
     CHECK(faults[4] == "");

@@ -21,6 +21,7 @@ Step bare(Step step) {
   step.mark = {};
   if (step.verb == "mmap") step.address.reset();
   if (step.verb == "fork") step.name.clear();
+  if (step.verb == "write" && step.end_page - step.first_page == 1) step.count_up = true;  // of one page: all the same
   return step;
 }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <map>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -29,7 +29,9 @@ class Translator {
 
   Scenario translate() {
     main_ = add_actor("main", std::string(kProcess), "");
-    for (std::size_t block = 0; block < recording_.blocks.size(); ++block) add(recording_.blocks[block].operation, block);
+    const std::vector<bool> may = playable(recording_);
+    for (std::size_t block = 0; block < recording_.blocks.size(); ++block)
+      if (may[block]) add(recording_.blocks[block].operation, block);
     // Who does nothing need not be there.
     std::erase_if(scenario_.actors, [](const ActorSpec& actor) { return actor.program.empty(); });
     return std::move(scenario_);
@@ -54,10 +56,8 @@ class Translator {
   void add(const Operation& operation, std::size_t block) {
     if (operation.name == "device") attached_ = add_device(operation);
     if (operation.name == "fork") fork();
-    if (!is_modelled(operation)) return;
     const OperationRow& row = *find_operation(operation.name);
     const std::size_t actor = row.player == Player::process ? main_ : row.player == Player::device ? attached_ : child_;
-    if (actor == kNobody) return;
     unsigned part = 0;
     for (Step& step : row.steps(operation)) {
       step.mark = operation.mark;
@@ -101,9 +101,7 @@ class Translator {
   }
 
   std::size_t add_device(const Operation& operation) {
-    const DeviceSpec* device = find_recorded_device(operation.word);
-    if (device == nullptr) return kNobody;
-    scenario_.devices.push_back(*device);
+    scenario_.devices.push_back(*find_recorded_device(operation.word));
     return add_actor("on_" + operation.word, std::string(kProcess), operation.word);
   }
 
@@ -134,10 +132,36 @@ class Translator {
 
 }  // namespace
 
+std::vector<bool> playable(const Recording& recording) {
+  std::vector<bool> may;
+  std::set<std::string> buffers;
+  bool has_device = false;
+  bool has_child = false;
+  for (const Block& block : recording.blocks) {
+    const Operation& operation = block.operation;
+    const OperationRow& row = *find_operation(operation.name);
+    bool can = is_modelled(operation) && (has_device || row.player != Player::device) &&
+               (has_child || row.player != Player::child);
+    for (const Argument& argument : row.arguments)
+      if (argument.form == Form::buffer)
+        can = can && buffers.contains(operation.*std::get<std::string Operation::*>(argument.member));
+    may.push_back(can);
+    if (!can) continue;
+    for (const Argument& argument : row.arguments)
+      if (argument.form == Form::new_buffer)
+        buffers.insert(operation.*std::get<std::string Operation::*>(argument.member));
+    has_device = has_device || operation.name == "device";
+    has_child = has_child || operation.name == "fork";
+  }
+  return may;
+}
+
 Scenario translate(const Recording& recording, const std::string& kernel) {
   Scenario scenario = Translator(recording, kernel).translate();
+  const std::vector<bool> may = playable(recording);
+  std::size_t number = 0;
   for (const Block& block : recording.blocks)
-    if (block.operation.name == "watch") scenario.watch = {std::string(kProcess) + "." + block.operation.buffer};
+    if (may[number++] && block.operation.name == "watch") scenario.watch = {std::string(kProcess) + "." + block.operation.buffer};
   return scenario;
 }
 

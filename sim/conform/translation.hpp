@@ -15,7 +15,11 @@ namespace secmmu::conform {
 // a forked child does; each waits for the operation before it.
 inline constexpr std::string_view kProcess = "app";
 
-// Operations that our machine cannot do yet are left out.
+// Which blocks can be played: all but operations that our machine cannot do yet, and those that need a buffer or a device
+// which such an operation would have brought in.
+std::vector<bool> playable(const Recording& recording);
+
+// What cannot be played is left out.
 Scenario translate(const Recording& recording, const std::string& kernel = "v6.1");
 
 // The block that a step of a translated scenario belongs to.

@@ -24,7 +24,7 @@
 
 #include "sim/output/file_set.hpp"
 #include "sim/run/build.hpp"
-#include "sim/run/elaboration.hpp"
+#include "models/elaboration.hpp"
 #include "sim/run/episode.hpp"
 
 namespace secmmu {

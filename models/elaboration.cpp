@@ -1,4 +1,4 @@
-#include "sim/run/elaboration.hpp"
+#include "models/elaboration.hpp"
 
 #include <fmt/format.h>
 #include <systemc>
