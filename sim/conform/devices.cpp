@@ -35,7 +35,13 @@ const std::vector<DeviceSpec>& recorded_devices() {
   static const std::vector<DeviceSpec> devices = [] {
     std::vector<DeviceSpec> all = {
         device("hmm", "hmm", {}),
-        device("kvm", "kvm", {}),
+        // Only the accesses of the device count there: an entry is writable if its miss was a write, change_pte is obeyed
+        // whatever is open, and each access is looked up in the table itself.
+        device("kvm", "kvm",
+               {{"tlb_entries", std::uint64_t{0}, {}},
+                {"largest_entry", std::string("4K"), {}},
+                {"map_writable_on_read", false, {}},
+                {"change_pte", std::string("always"), {}}}),
     };
     std::erase_if(all, [](const DeviceSpec& spec) { return find_device_kind(spec.kind) == nullptr; });
     return all;
