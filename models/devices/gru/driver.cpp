@@ -25,7 +25,8 @@ struct GruDevice::Gms final : ListSubscription {
   std::uint32_t asid = 0;  // 0: none; the next load takes a fresh one
   std::uint32_t asid_generation = 0;
   unsigned loaded = 0;     // contexts of this address space that are in the hardware
-  bool registered = false;
+  bool wanted = false;      // from the beginning of its registration until it is given up, or failed
+  bool registered = false;  // the registration has answered
 
   const std::string& name() const override { return device.name_; }
   CallbackSet callbacks() const override {
@@ -106,8 +107,10 @@ GruDevice::Gms* GruDevice::registered(const Mm& mm) {
 }
 
 Errno GruDevice::attach(Mm& mm) {
-  if (registered(mm) != nullptr) return Errno::eexist;
+  const auto wanted = [&mm](const auto& gms) { return &gms->mm == &mm && gms->wanted; };
+  if (std::any_of(gms_.begin(), gms_.end(), wanted)) return Errno::eexist;
   Gms& gms = *gms_.emplace_back(std::make_unique<Gms>(*this, mm));
+  gms.wanted = true;
   Errno result = Errno::ok;
   if (mms_.notifier.behaviour().get_put) {
     ListSubscription* got = nullptr;
@@ -117,22 +120,21 @@ Errno GruDevice::attach(Mm& mm) {
   } else {
     result = mms_.notifier.register_subscription(gms, mm);
   }
+  gms.registered = gms.wanted = result == Errno::ok;
   if (result != Errno::ok) return result;
-  gms.registered = true;
   mm.at_close.push_back([this, &gms] { close_mapping(gms); });
   return Errno::ok;
 }
 
 void GruDevice::detach(Mm& mm) {
-  for (const auto& gms : gms_)
-    if (&gms->mm == &mm && gms->registered) close_mapping(*gms);
+  if (Gms* gms = registered(mm); gms != nullptr) close_mapping(*gms);
 }
 
 // The context's mapping is closed (munmap of it, or the end of an exit): contexts leave the hardware, then
 // the subscription goes.
 void GruDevice::close_mapping(Gms& gms) {
   if (!gms.registered) return;
-  gms.registered = false;
+  gms.registered = gms.wanted = false;
   for (const auto& thread : threads_) {
     if (thread->gms != &gms) continue;
     thread->lock.lock();
@@ -258,7 +260,7 @@ void GruDevice::user_thread(unsigned number, Mm& mm, Task& engine, std::function
       thread.wake_engine();
     } else if (thread.hardware().fault.state == GruHardware::Fault::user) {
       arbiter_.step(config_.notice);
-      user_call(thread);
+      user_call(thread, mm);
     } else if (!thread.running) {
       return;
     }
@@ -403,13 +405,14 @@ void GruDevice::hand_to_user(Thread& thread) {
 
 // The user thread asks the OS to resolve the miss of its control block. May sleep. The mmap lock is held
 // for reading throughout, also while it waits for the end of a range: whoever has the range open holds the
-// lock already or does not need it.
-void GruDevice::user_call(Thread& thread) {
+// lock already or does not need it. Until it has both locks the mapping may be closed, and opened anew; whoever
+// closes it takes the context's lock, and has ended the miss by then.
+void GruDevice::user_call(Thread& thread, Mm& mm) {
   ++counters_.user_calls;
-  Gms& gms = *thread.gms;
-  gms.mm.mmap_lock().lock_read();
+  mm.mmap_lock().lock_read();
   thread.lock.lock();
   while (thread.hardware().fault.state == GruHardware::Fault::user) {
+    Gms& gms = *thread.gms;
     if (protocol_.wait_for_range_end)
       gms.range_queue.wait_until([&gms] { return gms.range_active == 0; },
                                  fmt::format("{}'s open ranges of {} to end", name_, gms.mm.name()));
@@ -421,7 +424,7 @@ void GruDevice::user_call(Thread& thread) {
     }
   }
   thread.lock.unlock();
-  gms.mm.mmap_lock().unlock_read();
+  mm.mmap_lock().unlock_read();
 }
 
 // One attempt to resolve a miss. From the reading of the fault handle on, a purge of the page defeats the
@@ -437,6 +440,7 @@ GruDevice::DropIn GruDevice::try_drop_in(Thread& thread, bool atomic) {
   handle.purged = false;
   const Vpn page = handle.page;
   const bool write = handle.write;
+  const std::uint64_t id = handle.id;
 
   arbiter_.step(arbiter_.costs.lock_release, reads(ObjectKind::device_state, hardware.object()));
   if (protocol_.range_active_check && gms.range_active != 0) {
@@ -459,6 +463,7 @@ GruDevice::DropIn GruDevice::try_drop_in(Thread& thread, bool atomic) {
     }
     mms_.memory.put(frame);  // the notifier, not a reference, keeps the translation right
   }
+  if (handle.id != id) return DropIn::done;  // ended while we looked, and another one has missed
   hardware.drop_in(thread.hardware(), frame, write);
   thread.wake_engine();
   return DropIn::done;

@@ -78,7 +78,7 @@ class GruDevice final : public Device {
   void interrupt();
   enum class DropIn { done, range_active, again, failed };
   DropIn try_drop_in(Thread& thread, bool atomic);
-  void user_call(Thread& thread);
+  void user_call(Thread& thread, Mm& mm);
   void hand_to_user(Thread& thread);
   void close_mapping(Gms& gms);
   void purge_later();

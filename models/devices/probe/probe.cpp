@@ -54,7 +54,8 @@ struct ProbeDevice::Subscription final : ListSubscription {
   std::int64_t started = 0;  // ranges, as counted for the whole mm
   bool has_object = !probe.config_.late_object;
   unsigned users = 0;  // shared: how often this probe has got it
-  bool registered = false;
+  bool wanted = false;      // from the beginning of its registration until it is given up, or failed
+  bool registered = false;  // the registration has answered
   bool released = false;
   bool freed = false;
 
@@ -232,14 +233,27 @@ Errno ProbeDevice::get_shared(Mm& mm) {
 Errno ProbeDevice::attach(Mm& mm, PageRange interval) {
   require_a_hook();
   if (config_.subscription == "shared") return get_shared(mm);
-  if (subscription_of(mm) != nullptr) return Errno::eexist;
-  auto& subscription = subscriptions_.emplace_back(std::make_unique<Subscription>(*this, mm));
+  if (wanted(mm)) return Errno::eexist;
+  // Not a reference into the vector: others may register, on this mm or another, before this one is through.
+  Subscription* const subscription = subscriptions_.emplace_back(std::make_unique<Subscription>(*this, mm)).get();
+  subscription->wanted = true;
   const Errno result = config_.subscription == "interval"
                            ? mms_.notifier.interval_insert(subscription->interval, mm, address_of(interval.first),
                                                            interval.pages() * kPageSize)
                            : mms_.notifier.register_subscription(*subscription, mm);
-  subscription->registered = result == Errno::ok;
+  subscription->registered = subscription->wanted = result == Errno::ok;
   return result;
+}
+
+bool ProbeDevice::wanted(const Mm& mm) const {
+  return std::any_of(subscriptions_.begin(), subscriptions_.end(),
+                     [&mm](const auto& subscription) { return &subscription->mm == &mm && subscription->wanted; });
+}
+
+// Who leaves inside a range is not told of its end: who waits for that must not wait any more.
+void ProbeDevice::leave(Subscription& subscription) {
+  subscription.registered = subscription.wanted = false;
+  if (scripts_.empty()) subscription.queue.wake_all();
 }
 
 void ProbeDevice::detach(Mm& mm) {
@@ -247,13 +261,13 @@ void ProbeDevice::detach(Mm& mm) {
   if (subscription == nullptr) return;
   if (config_.subscription == "shared") {
     if (--subscription->users == 0) {
-      subscription->registered = false;
+      leave(*subscription);
       if (scripts_.empty()) zap(mm, kWholeSpace);  // put calls no release: the driver lets go first
     }
     mms_.notifier.put(*subscription);
     return;
   }
-  subscription->registered = false;
+  leave(*subscription);
   if (config_.subscription == "interval") {
     mms_.notifier.interval_remove(subscription->interval);
     if (scripts_.empty()) zap(mm, kWholeSpace);
@@ -265,7 +279,7 @@ void ProbeDevice::detach(Mm& mm) {
 void ProbeDevice::detach_no_release(Mm& mm) {
   Subscription* subscription = subscription_of(mm);
   if (subscription == nullptr) return;
-  subscription->registered = false;
+  leave(*subscription);
   mms_.notifier.unregister_no_release(*subscription, mm);
 }
 
@@ -385,6 +399,13 @@ Errno ProbeDevice::fill_by_sequence(Subscription& subscription, Mm& mm, Vpn page
   return Errno::ok;
 }
 
+// A well-behaved driver uses nothing of an address space that was released or that it has given up. A scripted
+// one does not know.
+bool ProbeDevice::gone(const Subscription* subscription) const {
+  if (!scripts_.empty()) return false;
+  return subscription == nullptr || subscription->released || !subscription->registered;
+}
+
 // Rule: a page that was found before a range began, or in one, may be gone when it ends.
 Errno ProbeDevice::fill_by_count(Subscription& counted, Mm& mm, Vpn page, bool write, std::uint64_t id) {
   const std::uint64_t closed = counted.closed;
@@ -393,35 +414,32 @@ Errno ProbeDevice::fill_by_count(Subscription& counted, Mm& mm, Vpn page, bool w
   if (get_user_page(mm, page, write, frame, entry) != Errno::ok) return Errno::efault;
   mms_.memory.put(frame);
   arbiter_.step(config_.fill, writes(ObjectKind::device_entry, object_, page.value));
+  if (gone(&counted)) return Errno::esrch;
   if (counted.open == 0 && counted.closed == closed) {
     keep(mm, page, entry);
     return Errno::ok;
   }
   ++retries_;
   arbiter_.bus().emit(DeviceFaultRetry{name_, mm.name(), mm.id(), id, page, "range open"});
-  counted.queue.wait_until([&] { return counted.open == 0; },
+  counted.queue.wait_until([&] { return counted.open == 0 || gone(&counted); },
                            fmt::format("{}'s open ranges of {} to end", name_, mm.name()));
   return Errno::ok;
 }
 
 Errno ProbeDevice::fill(Subscription* subscription, Mm& mm, Vpn page, bool write, std::uint64_t id) {
   const bool well_behaved = scripts_.empty();  // scripts make it a driver that knows no better
-  const auto gone = [subscription] {
-    return subscription == nullptr || subscription->released || !subscription->registered;
-  };
-  if (well_behaved ? gone() : subscription != nullptr && subscription->released) return Errno::esrch;
+  if (gone(subscription) || (subscription != nullptr && subscription->released)) return Errno::esrch;
   if (subscription != nullptr && !subscription->has_object) return Errno::efault;
   if (config_.subscription == "interval")
-    return gone() ? Errno::esrch : fill_by_sequence(*subscription, mm, page, write, id);
+    return subscription == nullptr ? Errno::esrch : fill_by_sequence(*subscription, mm, page, write, id);
   if (config_.look_first && subscription != nullptr) return fill_by_count(*subscription, mm, page, write, id);
   arbiter_.step(config_.fill, writes(ObjectKind::device_entry, object_, page.value));
-  if (well_behaved && gone()) return Errno::esrch;
+  if (gone(subscription)) return Errno::esrch;
   Subscription* const counted = well_behaved ? subscription : latest_of(mm);
   if (config_.range_check && counted != nullptr && counted->open != 0) {
     ++retries_;
     arbiter_.bus().emit(DeviceFaultRetry{name_, mm.name(), mm.id(), id, page, "range open"});
-    // Who leaves inside a range is not told of its end. A scripted driver does not know that.
-    counted->queue.wait_until([&] { return counted->open == 0 || (well_behaved && gone()); },
+    counted->queue.wait_until([&] { return counted->open == 0 || gone(counted); },
                               fmt::format("{}'s open ranges of {} to end", name_, mm.name()));
     return Errno::ok;
   }

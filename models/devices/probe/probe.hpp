@@ -95,6 +95,9 @@ class ProbeDevice final : public Device {
 
   Subscription* subscription_of(const Mm& mm);
   Subscription* latest_of(const Mm& mm);
+  bool wanted(const Mm& mm) const;
+  void leave(Subscription& subscription);
+  bool gone(const Subscription* subscription) const;
   void require_a_hook() const;
   Errno get_shared(Mm& mm);
   void zap(Mm& mm, PageRange pages);
