@@ -43,8 +43,8 @@ class AddressSpace {
     if (count().put()) last_count_dropped();
   }
 
-  // Allocated at the first registration, kept until the structure goes (NotifierCore::destroy): nullptr
-  // before. Implementations drop it in their reset.
+  // Allocated at the first registration, freed with the structure (NotifierCore::destroy): nullptr before. The
+  // object itself stays for who comes too late; implementations drop it in their reset.
   std::unique_ptr<Subscriptions> subscriptions;
 };
 

@@ -308,6 +308,18 @@ struct SequenceChanged {
   }
 };
 // Where the kernel would WARN or BUG: somebody broke a rule of the interface.
+struct FreedMmUsed {
+  static constexpr std::string_view kName = "freed_mm_use";
+  static constexpr std::string_view kAbout = "The subscriptions of an address space were used after its structure was freed.";
+  std::string_view mm;
+  std::uint32_t mm_id;
+  std::string_view what;  // "was looked through for subscribers"
+  template <class V>
+  void describe(V& visit) const {
+    visit("mm", mm);
+    visit("what", what);
+  }
+};
 struct NotifierWarning {
   static constexpr std::string_view kName = "notifier_warning";
   static constexpr std::string_view kAbout = "The core noticed that a driver broke a rule of the interface.";

@@ -60,6 +60,7 @@ void NotifierCore::put(ListSubscription& subscription) {
   if (mm == nullptr)
     throw std::logic_error(fmt::format("mmu_notifier_put of {}, which is registered nowhere", subscription.name()));
 
+  claim(*mm, "was asked to forget a subscription");
   SpinLock& list_lock = mm->subscriptions->lock;
   list_lock.lock();
   if (subscription.users_ == 0) {

@@ -77,7 +77,8 @@ void NotifierCore::synchronize() {
 
 // Rule (v5.5 on): who finds the list empty need not enter a section. A subscriber that is added after this
 // look is none of the caller's business: registration excludes everybody who is between start and end.
-bool NotifierCore::anybody_to_tell(const AddressSpace& mm, bool look_at_list) {
+bool NotifierCore::anybody_to_tell(AddressSpace& mm, bool look_at_list) {
+  claim(mm, "was looked through for subscribers");
   arbiter_.step(costs.list_step, reads(ObjectKind::subscriptions, mm.id()));
   if (!has_notifiers(mm)) return false;
   return !(look_at_list && behaviour_.skips_empty_list && mm.subscriptions->empty());
@@ -131,6 +132,10 @@ void NotifierCore::leave(const CallbackEnd& end) { arbiter_.bus().emit(end); }
 void NotifierCore::note_freed(const ListSubscription& subscription) {
   arbiter_.bus().emit(
       SubscriptionFreed{subscription.mm_name_, subscription.mm_id_, subscription.name(), subscription.serial_});
+}
+
+void NotifierCore::claim(AddressSpace& mm, std::string_view what) {
+  if (mm.count().value() <= 0) arbiter_.bus().emit(FreedMmUsed{mm.name(), mm.id(), what});
 }
 
 void NotifierCore::warn(const AddressSpace& mm, const ListSubscription* subscription, std::string what) {

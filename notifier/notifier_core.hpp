@@ -142,7 +142,7 @@ class NotifierCore {
   void after_grace_period(std::function<void()> callback);
 
   // the list; each is a scheduling point
-  bool anybody_to_tell(const AddressSpace& mm, bool look_at_list);
+  bool anybody_to_tell(AddressSpace& mm, bool look_at_list);
   ListSubscription* first(const AddressSpace& mm);
   ListSubscription* next(const AddressSpace& mm, const ListSubscription& entry);
   bool looks_linked(const AddressSpace& mm, const ListSubscription& subscription);
@@ -171,6 +171,8 @@ class NotifierCore {
   void end_of_range(InvalidateRange& range, bool only_end);
   Errno tell_start(const InvalidateRange& range);
   void judge_refusal(const ListSubscription& subscription, const InvalidateRange& range, Errno answer);
+  // Whoever names an mm has a claim on its structure: reported if it is gone.
+  void claim(AddressSpace& mm, std::string_view what);
   void warn(const AddressSpace& mm, const ListSubscription* subscription, std::string what);
   void require(bool exists, std::string_view what) const;
 

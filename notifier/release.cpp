@@ -63,12 +63,12 @@ void NotifierCore::unlink_then_release(AddressSpace& mm) {
 
 // Rule: every subscription holds mm_count, so none can be left when it is 0.
 void NotifierCore::destroy(AddressSpace& mm) {
-  if (!has_notifiers(mm)) return;
+  if (!has_notifiers(mm) || mm.subscriptions->freed) return;
   if (!mm.subscriptions->empty()) warn(mm, mm.subscriptions->first(), "still registered when its mm was freed");
   const Intervals* intervals = intervals_of(mm);
   if (intervals != nullptr && !intervals->tree.empty())
     warn(mm, nullptr, "interval subscriptions were still inserted when their mm was freed");
-  mm.subscriptions.reset();
+  mm.subscriptions->freed = true;
 }
 
 }  // namespace secmmu

@@ -33,6 +33,7 @@ class Subscriptions {
 
   SpinLock lock;  // held for edits of the list, never for walks; and for whatever is in `intervals`
   std::unique_ptr<Intervals> intervals;  // from the first interval subscription on
+  bool freed = false;  // with its mm. It stays all the same, so that the model lives to tell who still comes here
 
  private:
   ListSubscription* head_ = nullptr;

@@ -108,6 +108,7 @@ Errno NotifierCore::insert(IntervalSubscription& subscription, AddressSpace& mm,
 // works on what was put off after that, under the lock.
 void NotifierCore::interval_remove(IntervalSubscription& subscription) {
   AddressSpace& mm = *subscription.mm_;
+  claim(mm, "was asked to forget an interval");
   arbiter_.might_sleep("mmu_interval_notifier_remove");
   Intervals& intervals = *mm.subscriptions->intervals;
   SpinLock& lock = mm.subscriptions->lock;
@@ -238,6 +239,7 @@ void NotifierCore::release_intervals(AddressSpace& mm) {
 // all ranges of the mm are closed, so a reader may wait for ranges that do not concern it.
 std::uint64_t NotifierCore::read_begin(IntervalSubscription& subscription) {
   AddressSpace& mm = *subscription.mm_;
+  claim(mm, "was asked for its sequence");
   arbiter_.might_sleep("mmu_interval_read_begin");
   Intervals& intervals = *mm.subscriptions->intervals;
   SpinLock& lock = mm.subscriptions->lock;

@@ -27,6 +27,9 @@ class ReferenceCountRule final : public Rule {
         report(e.mm, 3, stamp, fmt::format("{} was freed while {} was subscribed to it", e.mm, subscriber));
       spaces_.erase(e.mm_id);
     });
+    bus.listen<FreedMmUsed>([this](const FreedMmUsed& e, const Stamp& stamp) {
+      report(e.mm, 5, stamp, fmt::format("{} {} although its structure had been freed", e.mm, e.what));
+    });
     bus.listen<MmReleaseEnd>([this](const MmReleaseEnd& e, const Stamp&) {
       Space& space = spaces_[e.mm_id];
       space.name = e.mm;
@@ -90,8 +93,8 @@ Where it comes from. An address space has two counts. mm_users counts who uses t
 is unmapped. mm_count counts who may name the structure (all users together are one of them, each
 registration is one); at zero it is freed. A frame has a count of its own.
 
-Where it is checked. In each get and put of a modelled count, at mm_free, and at the end of a run in
-which everybody came to an end: an address space that has ended, to which nobody is subscribed, and
+Where it is checked. In each get and put of a modelled count, at mm_free, whenever somebody comes to
+the subscriptions of an address space, and at the end of a run in which everybody came to an end: an address space that has ended, to which nobody is subscribed, and
 whose structure is still there, has lost a reference.
 
 The typical bug. A driver keeps a pointer to an address space with a reference of mm_count and uses

@@ -53,6 +53,7 @@ RuleRow unbalanced_range_rule();
 RuleRow callback_after_unregister_rule();
 RuleRow callback_after_release_rule();
 RuleRow double_unlink_rule();
+RuleRow kernel_warning_rule();
 RuleRow sleep_in_atomic_rule();
 RuleRow lock_order_rule();
 RuleRow deadlock_rule();

@@ -14,6 +14,7 @@ const std::vector<RuleRow>& rule_rows() {
       callback_after_unregister_rule(),
       callback_after_release_rule(),
       double_unlink_rule(),
+      kernel_warning_rule(),
       sleep_in_atomic_rule(),
       lock_order_rule(),
       deadlock_rule(),
