@@ -172,8 +172,12 @@ void Platform::set_kernel(KernelVersion version, const std::map<std::string, std
 void Platform::meet_faults() {
   notifier->allocation_fails = [this] {
     if (faults_.reclaim_in_allocation)
-      for (const auto& mm : mms->spaces())
-        if (!mm->torn_down) mm->look_through_rmap();
+      for (std::size_t number = 0; number < mms->spaces().size(); ++number) {
+        Mm& mm = *mms->spaces()[number];
+        if (mm.vmas.empty()) continue;  // nothing of it is in the reverse map
+        mm.lock_rmap();
+        mm.unlock_rmap();
+      }
     return ++allocations_ == faults_.failing_allocation;
   };
   notifier->most_users = faults_.most_users;

@@ -307,7 +307,6 @@ struct SequenceChanged {
     visit("active", active);
   }
 };
-// Where the kernel would WARN or BUG: somebody broke a rule of the interface.
 struct FreedMmUsed {
   static constexpr std::string_view kName = "freed_mm_use";
   static constexpr std::string_view kAbout = "The subscriptions of an address space were used after its structure was freed.";
@@ -320,6 +319,7 @@ struct FreedMmUsed {
     visit("what", what);
   }
 };
+// Where the kernel would WARN or BUG: somebody broke a rule of the interface.
 struct NotifierWarning {
   static constexpr std::string_view kName = "notifier_warning";
   static constexpr std::string_view kAbout = "The core noticed that a driver broke a rule of the interface.";

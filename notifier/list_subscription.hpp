@@ -20,8 +20,8 @@
 #include <string>
 #include <string_view>
 
-#include "notifier/substrate/errno.hpp"
 #include "notifier/range.hpp"
+#include "notifier/substrate/errno.hpp"
 
 namespace secmmu {
 
@@ -42,6 +42,9 @@ enum class Callback {
   free_notifier,        // its own end, after the last put and a grace period
 };
 std::string_view callback_name(Callback callback);
+Callback callback_named(std::string_view name);
+struct NotifierBehaviour;
+bool calls(const NotifierBehaviour& kernel, Callback callback);  // that kernel has this callback
 
 // A set of callbacks, as a bit mask.
 class CallbackSet {

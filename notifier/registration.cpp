@@ -97,6 +97,7 @@ Errno NotifierCore::add(ListSubscription* subscription, AddressSpace& mm, std::u
     mm.subscriptions->lock.unlock();
   }
   mm.drop_all_locks();
+  if (mm.users().value() <= 0) warn(mm, subscription, "registered on an mm whose last user went meanwhile");
   return Errno::ok;
 }
 

@@ -6,6 +6,17 @@
 
 namespace secmmu {
 
+void zap_pages(Mm& mm, PageRange range) {
+  for (const Vma& piece : vmas_in(mm.vmas, range)) {
+    Gather gather(mm);
+    InvalidateRange announced{&mm, piece.pages, InvalidateEvent::clear};
+    mm.system.notifier.invalidate_range_start(announced);
+    zap(gather, piece.pages, piece.attributes.shared, "zap");
+    mm.system.notifier.invalidate_range_end(announced);
+    gather.finish();
+  }
+}
+
 // Rule: per VMA one gather, and in it one start and end over the piece, whether anything is there or not.
 // Holes are passed over and make the answer ENOMEM. mmap_lock is held for reading: faults and other
 // discards run at the same time.
@@ -16,15 +27,8 @@ Errno madvise_dontneed(Mm& mm, PageRange range) {
     lock_for_reading(mm);
     system.arbiter.step(system.costs.vma_work);
     std::uint64_t mapped = 0;
-    for (const Vma& piece : vmas_in(mm.vmas, range)) {
-      mapped += piece.pages.pages();
-      Gather gather(mm);
-      InvalidateRange announced{&mm, piece.pages, InvalidateEvent::clear};
-      system.notifier.invalidate_range_start(announced);
-      zap(gather, piece.pages, piece.attributes.shared, "zap");
-      system.notifier.invalidate_range_end(announced);
-      gather.finish();
-    }
+    for (const Vma& piece : vmas_in(mm.vmas, range)) mapped += piece.pages.pages();
+    zap_pages(mm, range);
     unlock_for_reading(mm);
     return mapped == range.pages() ? Errno::ok : Errno::enomem;
   });
@@ -33,14 +37,14 @@ Errno madvise_dontneed(Mm& mm, PageRange range) {
 namespace {
 
 void unmap_everywhere(MmSystem& system, const SharedObject& object, std::uint64_t first, std::uint64_t end) {
-  for (const Mapping& mapping : mappings_of(system, object, first, end)) {
+  for_each_mapping(system, object, first, end, [&system](const Mapping& mapping) {
     Gather gather(*mapping.mm);
     InvalidateRange announced{mapping.mm, mapping.pages, InvalidateEvent::clear};
     system.notifier.invalidate_range_start(announced);
     zap(gather, mapping.pages, true, "zap");
     system.notifier.invalidate_range_end(announced);
     gather.finish();
-  }
+  });
 }
 
 }  // namespace

@@ -16,9 +16,17 @@ void unmap_all(Mm& mm, Gather& gather) {
   notifier.invalidate_range_end(announced);
 }
 
-void forget_vmas(Mm& mm) {
+// Rule: nobody finds its VMAs any more by the reverse map, and who has found one has come to an end with it.
+VmaList take_vmas_out(Mm& mm) {
+  if (mm.vmas.empty()) return {};
+  mm.lock_rmap();
   const VmaList all = vmas_in(mm.vmas, kWholeSpace);
   mm.vmas.clear();
+  mm.unlock_rmap();
+  return all;
+}
+
+void forget_vmas(Mm& mm, const VmaList& all) {
   for (const Vma& vma : all) {
     mm.system.arbiter.bus().emit(VmaUnmapped{mm.name(), mm.id(), vma.pages});
     if (vma.attributes.shared) mm.system.unmap_object(*vma.attributes.object, vma.pages.pages());
@@ -42,9 +50,10 @@ void exit_mmap(Mm& mm) {
   if (locks) lock_for_writing(mm);
   for (Core* core : system.cores)
     if (core->loaded().asid == mm.id()) core->load({});
+  const VmaList vmas = take_vmas_out(mm);
   gather.finish();
   mm.table.free_all();
-  forget_vmas(mm);
+  forget_vmas(mm, vmas);
   mm.torn_down = true;
   if (locks) unlock_for_writing(mm);
   for (const auto& close : std::exchange(mm.at_close, {})) close();
@@ -55,6 +64,12 @@ void mmput(Mm& mm) {
   if (!mm.users().put()) return;
   exit_mmap(mm);
   mm.drop_count();
+}
+
+bool enter_kernel(Mm& mm) { return mm.users().join(); }
+
+void leave_kernel(Mm& mm) {
+  if (!mm.users().part()) mmput(mm);
 }
 
 }  // namespace secmmu

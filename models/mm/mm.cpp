@@ -46,11 +46,6 @@ void Mm::drop_all_locks() {
   system.all_locks_mutex.unlock();
 }
 
-void Mm::look_through_rmap() {
-  rmap_lock_.lock();
-  rmap_lock_.unlock();
-}
-
 void Mm::last_count_dropped() {
   system.notifier.destroy(*this);
   freed = true;

@@ -161,8 +161,11 @@ class Mm final : public AddressSpace {
   void drop_all_locks() override;
   void last_count_dropped() override;
 
-  // Direct reclaim looks for pages among this mm's: takes the locks of reverse mappings and gives them back.
-  void look_through_rmap();
+  // The locks of reverse mappings, under which its pages are reached from the side of the frames: by write-back,
+  // truncation, reclaim. Taken below mmap_lock and above page_table_lock, one mm's at a time; may sleep. While they are
+  // held nobody registers, and the end of the mm does not take its VMAs out of the reverse map.
+  void lock_rmap() { rmap_lock_.lock(); }
+  void unlock_rmap() { rmap_lock_.unlock(); }
 
   Translation translation() const { return {id_, table.root()}; }
   // The VMA that holds `page`, widened to its borders; pages.empty() if none.
@@ -198,6 +201,9 @@ Errno mmap(Mm& mm, const MmapRequest& request, VirtAddr& result);  // EINVAL, EN
 Errno munmap(Mm& mm, PageRange range);                             // EINVAL
 Errno mprotect(Mm& mm, PageRange range, Rights rights);            // ENOMEM at the first hole
 Errno madvise_dontneed(Mm& mm, PageRange range);                   // ENOMEM if a part is not mapped
+// What a driver does to the pages of its own mapping (zap_page_range): no system call, and no lock of the mm's; as the
+// last user of the memory it needs none. Never sleeps, if no subscriber does.
+void zap_pages(Mm& mm, PageRange range);
 // Punches a hole into the shared object that is mapped there: out of every address space, then freed.
 Errno madvise_remove(Mm& mm, PageRange range);  // EINVAL if a part is not mapped, or not shared
 // Writes back what was written to the files that are mapped there; afterwards a write faults again, which is how
@@ -222,6 +228,10 @@ Errno fork(Mm& parent, Mm& child);
 Errno oom_reap(Mm& victim);
 // A user of the address space goes; the last one runs exit_mmap (release, unmap all, free tables).
 void mmput(Mm& mm);
+// A thread of the process enters the kernel, and leaves it: for that time its own user, which it has had since it
+// began, is counted. False: the address space has no users left. The last one to leave runs exit_mmap; may sleep.
+bool enter_kernel(Mm& mm);
+void leave_kernel(Mm& mm);
 
 // --- faults ------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 // Where the pages of a shared object are mapped: Linux's rmap of files and of shared memory.
 #pragma once
 
-#include <vector>
+#include <functional>
 
 #include "models/mm/mm.hpp"
 
@@ -11,8 +11,11 @@ struct Mapping {
   Mm* mm;
   PageRange pages;
 };
-// Who maps the offsets [first, end) of the object, as it is at this instant. Rule: who comes from here does not
-// hold the mmap_lock of those address spaces, so it works beside any system call of theirs.
-std::vector<Mapping> mappings_of(MmSystem& system, const SharedObject& object, std::uint64_t first, std::uint64_t end);
+// Calls `visit` for whoever maps the offsets [first, end) of the object, in order of creation. Rule: who comes from
+// here does not hold the mmap_lock of those address spaces, so it works beside any system call of theirs; but it holds
+// their locks of reverse mappings, one mm's at a time, so none of them ends, and nobody registers there, during the
+// visit.
+void for_each_mapping(MmSystem& system, const SharedObject& object, std::uint64_t first, std::uint64_t end,
+                      const std::function<void(const Mapping&)>& visit);
 
 }  // namespace secmmu

@@ -55,7 +55,8 @@ void write_back(MmSystem& system, SharedObject& object, std::uint64_t first, std
     if (page == object.pages().end() || !object.take_dirty(offset)) continue;
     const Pfn frame = page->second;
     system.memory.get(frame);
-    for (const Mapping& mapping : mappings_of(system, object, offset, offset + 1)) make_clean_in(mapping, frame);
+    for_each_mapping(system, object, offset, offset + 1,
+                     [frame](const Mapping& mapping) { make_clean_in(mapping, frame); });
     system.memory.put(frame);
   }
 }

@@ -150,8 +150,15 @@ bool NotifierCore::call_invalidate(IntervalSubscription& subscription, const Inv
                                    std::uint64_t sequence) {
   AddressSpace& mm = *range.mm;
   arbiter_.step(costs.callback_call);
-  CallbackEnd end{mm.name(),   mm.id(),  subscription.name(), subscription.serial_, Callback::interval_invalidate,
-                  range.pages, range.id, Errno::ok,           false};
+  CallbackEnd end{mm.name(),
+                  mm.id(),
+                  subscription.name(),
+                  subscription.serial_,
+                  Callback::interval_invalidate,
+                  range.pages,
+                  range.id,
+                  Errno::ok,
+                  false};
   arbiter_.bus().emit(CallbackBegin{end.mm, end.mm_id, end.subscriber, end.serial, end.callback, end.pages, range.id});
   const bool done = subscription.invalidate(range, sequence);
   if (!done) end.result = Errno::eagain;
@@ -198,7 +205,8 @@ void NotifierCore::end_intervals(AddressSpace& mm) {
   SpinLock& lock = mm.subscriptions->lock;
   lock.lock();
   arbiter_.step(costs.list_step, kDataOf(mm));
-  if (intervals.active > 0) --intervals.active;
+  // As unsigned as in Linux: below zero if the intervals came inside this range, and never zero again by itself.
+  --intervals.active;
   const bool over = intervals.active == 0 && intervals.invalidating();
   if (over) ++intervals.sequence;
   note_sequence(mm);
@@ -255,8 +263,7 @@ std::uint64_t NotifierCore::read_begin(IntervalSubscription& subscription) {
           return intervals.sequence != sequence;
         },
         fmt::format("the open ranges of {} to end: sequence {} is odd", mm.name(), sequence));
-  arbiter_.bus().emit(
-      IntervalReadBegin{mm.name(), mm.id(), subscription.name(), subscription.serial_, sequence, busy});
+  arbiter_.bus().emit(IntervalReadBegin{mm.name(), mm.id(), subscription.name(), subscription.serial_, sequence, busy});
   return sequence;
 }
 

@@ -12,8 +12,8 @@ class KernelWarning final : public Rule {
 
   void listen(Bus& bus) override {
     bus.listen<NotifierWarning>([this](const NotifierWarning& e, const Stamp& stamp) {
-      const std::string summary =
-          e.subscriber.empty() ? fmt::format("{}: {}", e.mm, e.what) : fmt::format("{} on {}: {}", e.subscriber, e.mm, e.what);
+      const std::string summary = e.subscriber.empty() ? fmt::format("{}: {}", e.mm, e.what)
+                                                       : fmt::format("{} on {}: {}", e.subscriber, e.mm, e.what);
       reports_.violation(info_, {e.mm_id, ledger_.names().id_of(e.subscriber), ledger_.names().id_of(e.what)}, stamp,
                          [&](Violation& violation, Story& story) {
                            violation.device = e.subscriber;
@@ -29,10 +29,12 @@ class KernelWarning final : public Rule {
 }  // namespace
 
 RuleRow kernel_warning_rule() {
-  return {{"kernel-warning", "The notifier was called, or answered, as its interface forbids, and the kernel's check saw it.",
-           "A driver registers on an address space that has users, once; it refuses only a start that may not block, with "
-           "EAGAIN and without an end callback; it gives back what it got.",
-           R"(The core looks, at some places, whether its interface is used as it was meant, and says so in the log of
+  return {
+      {"kernel-warning",
+       "The notifier was called, or answered, as its interface forbids, and the kernel's check saw it.",
+       "A driver registers on an address space that has users, once; it refuses only a start that may not block, with "
+       "EAGAIN and without an end callback; it gives back what it got.",
+       R"(The core looks, at some places, whether its interface is used as it was meant, and says so in the log of
 the kernel or stops the task. What goes on after a warning is seldom what the driver expects: an answer
 that nobody looks at, a subscription that is in no list.
 
@@ -49,7 +51,7 @@ How to fix it. Take a user (mmget_not_zero) around a registration; ask the range
 
 Legal, although it looks wrong: unregister on an address space that has no users any more; a refusal of a
 range that may not block.)"},
-          &make_rule<KernelWarning>};
+      &make_rule<KernelWarning>};
 }
 
 }  // namespace secmmu

@@ -35,12 +35,10 @@ class ReferenceCountRule final : public Rule {
       space.name = e.mm;
       space.ended = true;
     });
-    bus.listen<Registered>([this](const Registered& e, const Stamp&) {
-      spaces_[e.mm_id].holders[e.serial] = e.subscriber;
-    });
-    bus.listen<IntervalInserted>([this](const IntervalInserted& e, const Stamp&) {
-      spaces_[e.mm_id].holders[e.serial] = e.subscriber;
-    });
+    bus.listen<Registered>(
+        [this](const Registered& e, const Stamp&) { spaces_[e.mm_id].holders[e.serial] = e.subscriber; });
+    bus.listen<IntervalInserted>(
+        [this](const IntervalInserted& e, const Stamp&) { spaces_[e.mm_id].holders[e.serial] = e.subscriber; });
     bus.listen<UnregisterEnd>([this](const UnregisterEnd& e, const Stamp&) { give_back(e.mm_id, e.serial); });
     bus.listen<IntervalRemoved>([this](const IntervalRemoved& e, const Stamp&) { give_back(e.mm_id, e.serial); });
     bus.listen<SubscriptionFreed>([this](const SubscriptionFreed& e, const Stamp&) { give_back(e.mm_id, e.serial); });
@@ -53,9 +51,9 @@ class ReferenceCountRule final : public Rule {
     if (!ending.complete) return;
     for (const auto& [id, space] : spaces_)
       if (space.ended && space.holders.empty())
-        report(space.name, 4, stamp,
-               fmt::format("mm_count of {} never fell to zero: it has ended and nobody is subscribed to it",
-                           space.name));
+        report(
+            space.name, 4, stamp,
+            fmt::format("mm_count of {} never fell to zero: it has ended and nobody is subscribed to it", space.name));
   }
 
  private:
@@ -83,10 +81,11 @@ class ReferenceCountRule final : public Rule {
 }  // namespace
 
 RuleRow reference_count_rule() {
-  return {{"reference-count", "A reference was given back that nobody held, taken on something dead, or never given back.",
-           "A reference is taken only where somebody else is known to hold one, and is given back exactly once; an "
-           "address space is not freed while it has users or subscribers, and it is freed when the last of them has gone.",
-           R"(A count fell below zero, rose from zero, or an address space's structure was freed while somebody was
+  return {
+      {"reference-count", "A reference was given back that nobody held, taken on something dead, or never given back.",
+       "A reference is taken only where somebody else is known to hold one, and is given back exactly once; an "
+       "address space is not freed while it has users or subscribers, and it is freed when the last of them has gone.",
+       R"(A count fell below zero, rose from zero, or an address space's structure was freed while somebody was
 using its memory. What follows is a use of freed memory at some later time and place.
 
 Where it comes from. An address space has two counts. mm_users counts who uses the memory; at zero it
@@ -106,7 +105,7 @@ succeeded.
 
 Legal, although it looks wrong: mm_count above zero long after mm_users fell to zero, while a driver
 is still subscribed.)"},
-          &make_rule<ReferenceCountRule>};
+      &make_rule<ReferenceCountRule>};
 }
 
 }  // namespace secmmu

@@ -61,15 +61,6 @@ void unless_absent(World& world, const Body& body) {
   }
 }
 
-Callback callback_named(std::string_view name) {
-  for (const Callback callback :
-       {Callback::release, Callback::clear_flush_young, Callback::clear_young, Callback::test_young,
-        Callback::change_pte, Callback::invalidate_page, Callback::start, Callback::end, Callback::invalidate_range,
-        Callback::secondary_tlbs, Callback::interval_invalidate, Callback::free_notifier})
-    if (callback_name(callback) == name) return callback;
-  throw std::logic_error("no callback " + std::string(name));
-}
-
 // Rule: a kernel that lacks something shows nothing, so that must be stated, and stated means checked. What the
 // run did before it ended there counts all the same: a violation is never swallowed.
 void judge_absence(World& world, const Expectations& expect, RunVerdict& verdict) {
@@ -80,7 +71,7 @@ void judge_absence(World& world, const Expectations& expect, RunVerdict& verdict
       if (rule.violated && !rule.expected)
         verdict.failed.push_back({fmt::format("rule {}: clean", rule.rule), "violated", world.scenario.path});
     if (!expect.absent)
-      verdict.failed.push_back({"the kernel has what the scenario does", world.missing, world.scenario.path});
+      verdict.failed.push_back({"the kernel has what the scenario does", world.missing, world.place(world.missing_at)});
     if (world.missing.empty())
       verdict.failed.push_back(
           {"the kernel lacks something that the scenario does (absent)", "it has all of it", world.scenario.path});
@@ -134,7 +125,7 @@ void Episode::set_up(World& world) {
   for (const DeviceSpec& spec : scenario_.devices) {
     Device& device = *platform_.device(spec.name);
     for (const std::string& process : spec.attach) {
-      const Errno result = device.attach(*world.processes.at(process).mm);
+      const Errno result = world.doing(spec.mark, [&] { return device.attach(*world.processes.at(process).mm); });
       if (result != Errno::ok)
         world.fail(spec.mark, fmt::format("{} attaches to {}", spec.name, process), std::string(errno_name(result)));
     }

@@ -12,7 +12,11 @@ namespace secmmu {
 
 // Here, where a MirrorFeed is a complete type.
 World::World(Platform& the_platform, const Scenario& the_scenario)
-    : platform(the_platform), scenario(the_scenario), meetings(the_platform.arbiter, the_scenario) {}
+    : platform(the_platform),
+      scenario(the_scenario),
+      meetings(the_platform.arbiter, the_scenario, [&the_platform](const std::string& name) {
+        return calls(the_platform.notifier->behaviour(), callback_named(name));
+      }) {}
 World::~World() = default;
 
 // --- the mirror ----------------------------------------------------------------------------------------
@@ -205,7 +209,7 @@ void play_lackey(ActorProgram& program) {
     LackeyReader reader(program.actor.lackey);
     LackeyRecord record;
     std::uint64_t until_progress = 0;
-    while (reader.next(record)) {
+    while (!program.told_to_end() && reader.next(record)) {
       switch (record.kind) {
         case LackeyKind::fetch:
           player.mirrored = false;

@@ -4,11 +4,13 @@
 
 namespace secmmu {
 
-Meetings::Meetings(Arbiter& arbiter, const Scenario& scenario) : arbiter_(arbiter) {
+Meetings::Meetings(Arbiter& arbiter, const Scenario& scenario,
+                   const std::function<bool(const std::string& callback)>& runs)
+    : arbiter_(arbiter) {
   for (const ActorSpec& actor : scenario.actors) enlist(actor.program, actor.name, false);
   for (const DeviceSpec& device : scenario.devices)
     for (const CallbackScript& script : device.scripts)
-      enlist(script.steps, device.name + "/" + script.callback, true);
+      if (runs(script.callback)) enlist(script.steps, device.name + "/" + script.callback, true);
 }
 
 void Meetings::enlist(const std::vector<Step>& steps, const std::string& party, bool script) {

@@ -3,6 +3,7 @@
 // "sleeping" in the kernel's sense (where a callback may not sleep, it spins).
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -15,7 +16,8 @@ namespace secmmu {
 
 class Meetings {
  public:
-  Meetings(Arbiter& arbiter, const Scenario& scenario);
+  // `runs`: whether the kernel at hand calls the callback of that name. A script that never runs is not waited for.
+  Meetings(Arbiter& arbiter, const Scenario& scenario, const std::function<bool(const std::string& callback)>& runs);
 
   // Waits until everyone who names the barrier has come. `party` is an actor's name, or "device/callback" of
   // a script. A script meets a barrier once; when its callback runs again it goes through. An actor that has
@@ -32,7 +34,7 @@ class Meetings {
     std::set<std::string> actors;
     std::set<std::string> scripts;
     std::set<std::string> arrived;
-    std::set<std::string> gone;      // actors that have finished, scripts that have met
+    std::set<std::string> gone;  // actors that have finished, scripts that have met
     std::vector<Task*> waiting;
     bool complete() const;
     std::string describe() const override;

@@ -1,5 +1,6 @@
 #include "sim/run/program.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -228,9 +229,12 @@ std::string_view do_fork(ActorProgram& program, const Step& step) {
   return "ok";
 }
 
+// The other threads are told to end. What they do in the kernel they finish: each is a user of the memory until then,
+// and the last one, whoever it is, takes the memory down.
 std::string_view do_exit(ActorProgram& program, const Step&) {
   if (program.process->exited) return "ESRCH";
   program.process->exited = true;
+  program.has_exited = true;
   mmput(*program.process->mm);
   return "ok";
 }
@@ -286,6 +290,7 @@ std::string_view ActorProgram::access(VirtAddr address, bool write, std::uint64_
 std::string_view ActorProgram::access_memory(VirtAddr address, bool write, std::uint64_t& value) {
   if (device != nullptr)
     return errno_name(device->access(static_cast<unsigned>(actor.context), *process->mm, address, 8, write, value));
+  if (told_to_end()) return "ESRCH";
   const AccessResult result = write ? core->write(address, 8, value) : core->read(address, 8, value);
   if (result == AccessResult::ok) return "ok";
   // Allowed by its VMA and still not resolved: no frame was free, where Linux would call its OOM killer.
@@ -296,18 +301,28 @@ std::string_view ActorProgram::access_memory(VirtAddr address, bool write, std::
 
 void ActorProgram::run() {
   if (!actor.lackey.empty()) {
+    const bool inside = thread() && enter_kernel(*process->mm);
     play_lackey(*this);
+    if (inside) leave_kernel(*process->mm);
   } else {
-    steps(actor.program);
+    // Whoever waits for a step of a thread that was told to end waits no longer.
+    if (!steps(actor.program)) pass(actor.program);
   }
   world.meetings.actor_finished(actor.name);
 }
 
-void ActorProgram::steps(const std::vector<Step>& list) {
-  for (const Step& one : list) step(one);
+bool ActorProgram::steps(const std::vector<Step>& list) {
+  return std::all_of(list.begin(), list.end(), [this](const Step& one) { return step(one); });
 }
 
-void ActorProgram::step(const Step& step) {
+void ActorProgram::pass(const std::vector<Step>& list) {
+  for (const Step& one : list) {
+    if (!one.id.empty()) world.meetings.step_done(actor.name + "." + one.id);
+    pass(one.body);
+  }
+}
+
+bool ActorProgram::step(const Step& step) {
   for (const std::string& other : step.after) world.meetings.wait_for_step(other);
   Arbiter& arbiter = world.platform.arbiter;
   if (step.at && arbiter.now() < *step.at) {
@@ -317,15 +332,30 @@ void ActorProgram::step(const Step& step) {
       arbiter.step(*step.at - arbiter.now());
     }
   }
-  if (step.verb == "loop") {
-    for (std::uint64_t i = 0; i < step.times; ++i) steps(step.body);
-  } else {
-    for (const auto* table : {&verb_functions(), &driver_verbs()})
-      for (const auto& [name, function] : *table)
-        if (name == step.verb)
-          for (std::uint64_t i = 0; i < step.times; ++i) judge(step, perform(step, function));
-  }
+  for (std::uint64_t i = 0; i < step.times; ++i)
+    if (step.verb == "loop" ? !steps(step.body) : !once(step)) return false;
   if (!step.id.empty()) world.meetings.step_done(actor.name + "." + step.id);
+  return true;
+}
+
+// Rule: a thread is in the kernel, a user of its process's memory, from the beginning of an operation to its end. What
+// only passes time is none, nor is exit, which gives the process's own user up. Who has called exit has no memory any
+// more, but still does what the end of a thread does: it closes files, and so gives up what drivers hold for it.
+bool ActorProgram::once(const Step& step) {
+  if (told_to_end()) return false;
+  const bool waits = step.verb == "sleep" || step.verb == "delay" || step.verb == "barrier";
+  const bool inside = thread() && !has_exited && !waits && step.verb != "exit" && enter_kernel(*process->mm);
+  std::string_view result;
+  world.doing(step.mark, [&] {
+    for (const auto& [name, function] : driver_verbs())
+      if (name == step.verb) result = perform(step, function);
+    for (const auto& [name, function] : verb_functions())
+      if (name == step.verb) result = has_exited && !waits ? "ESRCH" : perform(step, function);
+  });
+  const bool ended = told_to_end();
+  if (inside) leave_kernel(*process->mm);
+  if (!ended) judge(step, result);
+  return !ended;
 }
 
 std::string_view ActorProgram::perform(const Step& step, Verb verb) {
@@ -379,6 +409,16 @@ struct ScriptRun {
   ProbeDevice::CallbackContext& context;
   ScriptLocks& locks;
 };
+// Of the process whose callback this is; empty if it has no such buffer.
+PageRange pages_in_script(const ScriptRun& run, const Step& step) {
+  for (const auto& [name, process] : run.world.processes) {
+    if (process.mm != &run.context.mm) continue;
+    const auto buffer = process.buffers.find(step.buffer);
+    if (buffer != process.buffers.end()) return pages_of_step(buffer->second, step);
+  }
+  return {};
+}
+
 using ScriptVerb = void (*)(ScriptRun&, const Step&);
 
 const std::vector<std::pair<std::string_view, ScriptVerb>>& script_functions() {
@@ -413,6 +453,10 @@ const std::vector<std::pair<std::string_view, ScriptVerb>>& script_functions() {
        [](ScriptRun& run, const Step& step) {
          if (Mm* mm = run.world.processes.at(step.name).mm) mmput(*mm);
        }},
+      {"mmdrop",
+       [](ScriptRun& run, const Step& step) {
+         if (Mm* mm = run.world.processes.at(step.name).mm) mm->drop_count();
+       }},
       {"mmap_lock",
        [](ScriptRun& run, const Step& step) {
          if (Mm* mm = run.world.processes.at(step.name).mm) hold_mmap_lock(*mm, step.count_up);
@@ -423,11 +467,11 @@ const std::vector<std::pair<std::string_view, ScriptVerb>>& script_functions() {
        }},
       {"munmap",
        [](ScriptRun& run, const Step& step) {
-         for (auto& [name, process] : run.world.processes) {
-           if (process.mm != &run.context.mm) continue;
-           const auto buffer = process.buffers.find(step.buffer);
-           if (buffer != process.buffers.end()) munmap(run.context.mm, pages_of_step(buffer->second, step));
-         }
+         if (const PageRange pages = pages_in_script(run, step); !pages.empty()) munmap(run.context.mm, pages);
+       }},
+      {"zap_pages",
+       [](ScriptRun& run, const Step& step) {
+         if (const PageRange pages = pages_in_script(run, step); !pages.empty()) zap_pages(run.context.mm, pages);
        }},
   };
   return table;
@@ -447,7 +491,7 @@ void run_script(World& world, const std::string& device, const CallbackScript& s
   for (const Step& step : script.steps)
     for (std::uint64_t i = 0; i < step.times; ++i)
       for (const auto& [name, function] : script_functions())
-        if (name == step.verb) function(run, step);
+        if (name == step.verb) world.doing(step.mark, [&] { function(run, step); });
 }
 
 }  // namespace secmmu

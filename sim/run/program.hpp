@@ -25,6 +25,8 @@ class ActorProgram {
   // One access of 8 bytes through the core's or the device's translations: "ok", "SIGSEGV", "ENOMEM",
   // "EFAULT", "ESRCH".
   std::string_view access(VirtAddr address, bool write, std::uint64_t& value);
+  // It is a thread of a process that has ended: it finishes what it does in the kernel, and ends.
+  bool told_to_end() const { return thread() && process->exited && !has_exited; }
 
   World& world;
   const ActorSpec& actor;
@@ -32,14 +34,18 @@ class ActorProgram {
   Core* core;      // nullptr: a device program
   Device* device;  // nullptr: a CPU program
   RandomStream random;
+  bool has_exited = false;  // this thread has called exit
 
   using Verb = std::string_view (*)(ActorProgram&, const Step&);  // answers "ok" or the name of an error
 
  private:
   std::string_view access_memory(VirtAddr address, bool write, std::uint64_t& value);
   std::string_view perform(const Step& step, Verb verb);
-  void steps(const std::vector<Step>& list);
-  void step(const Step& step);
+  bool thread() const { return device == nullptr && process != nullptr && !actor.worker; }
+  bool steps(const std::vector<Step>& list);  // false: it has been told to end
+  bool step(const Step& step);
+  bool once(const Step& step);
+  void pass(const std::vector<Step>& list);
   void judge(const Step& step, std::string_view result);
 };
 

@@ -191,6 +191,44 @@ TEST_CASE("program: a script meets a barrier once and goes through it from then 
           });
 }
 
+TEST_CASE("program: exit waits for what other threads do in the kernel, and then they end") {
+  run_and(scenario_text(scenario_with(R"(
+  forker: {cpu: 0, process: app, do: [{fork: kid}, {id: never, read: {buffer: buf, want: 99}}]}
+  last: {cpu: 1, process: app, do: [{delay: 100ns}, exit, {read: {buffer: buf}, result: ESRCH}]}
+  child: {cpu: 2, process: kid, do: [{read: {buffer: buf}}]}
+  other: {cpu: 3, do: [{after: forker.never, delay: 1us}]}
+)")),
+          {"mm_release_begin", "fork"}, [](const Heard& heard) {
+            CHECK(heard.outcome == Outcome::passed);
+            CHECK(heard.violations == 0);
+            CHECK(std::count_if(heard.events.begin(), heard.events.end(), [](const std::string& event) {
+                    return event.find("mm_release_begin forker") == 0;
+                  }) == 1);
+          });
+}
+
+TEST_CASE("program: exit does not wait for a worker, which is none of the threads") {
+  run_and(scenario_text(scenario_with(R"(
+  worker: {cpu: 0, process: app, worker: true, do: [{delay: 50us}, {register: probe0}]}
+  last: {cpu: 1, process: app, do: [exit]}
+)",
+                                      "{probe0: {kind: probe}}")),
+          {"mm_release_begin"}, [](const Heard& heard) {
+            CHECK(heard.outcome == Outcome::failed);
+            CHECK(heard.violations == 1);  // kernel-warning: nobody is a user any more
+            CHECK(heard.events.size() == 1);
+          });
+}
+
+TEST_CASE("program: nobody waits at a barrier for the script of a callback that the kernel does not have") {
+  const std::string text = scenario_with(R"(
+  changer: {cpu: 0, process: app, do: [{barrier: one}, {dontneed: {buffer: buf}}]}
+)",
+                                         "{probe0: {kind: probe, attach: app, callbacks: {invalidate_range_start: "
+                                         "[zap], invalidate_page: [{barrier: one}]}}}");
+  check_passes(text);
+}
+
 TEST_CASE("program: an actor that nobody forks is said to have never run") {
   run_and(scenario_with(R"(
   a: {cpu: 0, process: app, do: [{after: b.never, fork: kid}]}

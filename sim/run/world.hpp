@@ -41,18 +41,29 @@ struct World {
   Meetings meetings;
   std::map<std::string, Process> processes;
   std::vector<FailedExpectation> failed;
-  std::map<std::string, std::uint64_t> counters;  // of workloads, by dotted name
+  std::map<std::string, std::uint64_t> counters;                    // of workloads, by dotted name
   std::function<void(const std::string& process)> start_actors_of;  // set by the episode
-  std::map<std::string, std::unique_ptr<MirrorFeed>> mirrors;  // by actor
+  std::map<std::string, std::unique_ptr<MirrorFeed>> mirrors;       // by actor
   ProgramListener* listener = nullptr;  // of the programs' steps; nullptr: nobody
-  std::string missing;  // what the scenario did and the kernel lacks: the run ends there
+  std::string missing;      // what the scenario did and the kernel lacks: the run ends there
+  Mark missing_at;          // the step that did it
   std::string input_error;  // a workload file was malformed: the run says nothing
-  bool progress = false;  // a terminal is watching
+  bool progress = false;    // a terminal is watching
 
   // Line 0: about the scenario as a whole.
   std::string place(const Mark& mark) const {
     if (mark.line == 0) return scenario.path;
     return scenario.path + ":" + std::to_string(mark.line) + ":" + std::to_string(mark.column);
+  }
+  // Runs what a step does; if the kernel lacks that, it remembers the first such step.
+  template <class Body>
+  auto doing(const Mark& mark, const Body& body) {
+    try {
+      return body();
+    } catch (const AbsentInKernel&) {
+      if (missing_at.line == 0) missing_at = mark;
+      throw;
+    }
   }
   void fail(const Mark& mark, std::string text, std::string got) {
     failed.push_back({std::move(text), std::move(got), place(mark)});

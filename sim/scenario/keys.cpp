@@ -63,6 +63,8 @@ const Keys& actor_keys() {
       {"cpu", Shape::number, false,
        "The core it runs on; must be there unless device is; for a device that of its user, 0 if absent."},
       {"context", Shape::number, false, "Hardware context of the device; the next free one if absent."},
+      {"worker", Shape::flag, false,
+       "true: no thread of the process, but a driver's worker, or somebody else who acts on it from outside."},
       {"start", Shape::duration, false, "It begins at this time; at once if absent."},
       {"mirror", Shape::device, false, "A device that repeats the data accesses of the recorded program."},
       {"do", Shape::steps, false, "Its program: steps in order."},

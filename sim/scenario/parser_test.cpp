@@ -293,7 +293,7 @@ TEST_CASE("kernels are named one by one, as a range of neighbours, or all") {
   CHECK(kernels("kernels: [v3.2..v6.10]\n") == both);
   CHECK(kernels("kernels: [v6.10..v6.10]\n") == std::vector<std::string>{"v6.10"});
   check_mistake(with("kernels: [v3.2, v3.2..v6.10]\n"), "kernels.1: 'v3.2' is there twice");
-  check_mistake(with("kernels: [v6.10..v3.2]\n"), "kernels.0: no kernel of this scenario is in v6.10..v3.2");
+  check_mistake(with("kernels: [v6.10..v3.2]\n"), "kernels.0: no kernel is in v6.10..v3.2");
   check_mistake(with("kernels: [v3.2..]\n"), "kernels.0: 'v3.2..' is no range of kernels: there is no ''");
   check_mistake(with("kernels: [v3.2..v6.1]\n"), "kernels.0: 'v3.2..v6.1' is no range of kernels: there is no 'v6.1'");
 }

@@ -104,6 +104,12 @@ void read_actor(const Place::Entry& entry, Reading& reading) {
     if (!fields.has("cpu") && entry.value.node().is(Node::Kind::mapping))
       entry.value.fail("a program on a CPU does not say on which", "the key 'cpu' (or 'device')");
   }
+  if (const auto worker = fields.find("worker")) {
+    actor.worker = worker->flag().value_or(false);
+    if (actor.worker && (device || actor.process.empty()))
+      worker->fail("only a program on a CPU that acts on a process may be none of its threads",
+                   "the keys 'cpu' and 'process'");
+  }
   if (const auto start = fields.find("start")) actor.start = start->duration().value_or(Time{});
 
   const auto steps = fields.find("do");

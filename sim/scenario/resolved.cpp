@@ -137,6 +137,7 @@ Node actors_node(const Scenario& scenario, const Catalogue& known) {
     if (!actor.process.empty()) node.add("process", Node::scalar(actor.process));
     if (actor.cpu) node.add("cpu", number(*actor.cpu));
     if (has_contexts(scenario, actor.device, known)) node.add("context", number(actor.context));
+    if (actor.worker) node.add("worker", Node::scalar("true"));
     node.add("start", Node::scalar(print_duration(actor.start)));
     if (!actor.mirror.empty()) node.add("mirror", Node::scalar(actor.mirror));
     if (!actor.lackey_as_written.empty())

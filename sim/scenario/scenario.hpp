@@ -136,6 +136,7 @@ struct ActorSpec {
                                 // Always there after parsing: a CPU program must name it, a device's has 0
   std::string device;           // empty: a CPU program
   std::uint64_t context = 0;    // hardware context of the device; filled in by order if absent
+  bool worker = false;          // acts on the process from outside, and is none of its threads
   Time start;
   std::vector<Step> program;
   std::string lackey;             // program: {lackey: FILE}; path resolved against the scenario's folder

@@ -164,7 +164,10 @@ class Schema {
   Json actor() {
     Json object = object_of(actor_keys());
     object["oneOf"] = {{{"required", {"do"}}}, {{"required", {"program"}}}};
-    object["dependencies"] = {{"context", {"device"}}, {"mirror", {"program"}}, {"program", {"process", "cpu"}}};
+    object["dependencies"] = {{"context", {"device"}},
+                              {"mirror", {"program"}},
+                              {"program", {"process", "cpu"}},
+                              {"worker", {"process", "cpu"}}};
     object["not"] = {{"required", {"device", "program"}}};
     object["if"] = {{"required", {"device"}}};
     object["then"] = {{"properties", {{"do", reference(program_of(User::device))}}}};

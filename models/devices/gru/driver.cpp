@@ -24,7 +24,7 @@ struct GruDevice::Gms final : ListSubscription {
   std::int64_t range_active = 0;
   std::uint32_t asid = 0;  // 0: none; the next load takes a fresh one
   std::uint32_t asid_generation = 0;
-  unsigned loaded = 0;     // contexts of this address space that are in the hardware
+  unsigned loaded = 0;      // contexts of this address space that are in the hardware
   bool wanted = false;      // from the beginning of its registration until it is given up, or failed
   bool registered = false;  // the registration has answered
 
@@ -35,7 +35,8 @@ struct GruDevice::Gms final : ListSubscription {
     return set;
   }
   void count(std::int64_t by) {
-    device.arbiter_.step(device.arbiter_.costs.lock_release, writes(ObjectKind::device_state, device.hardware.object()));
+    device.arbiter_.step(device.arbiter_.costs.lock_release,
+                         writes(ObjectKind::device_state, device.hardware.object()));
     range_active += by;
     device.arbiter_.bus().emit(DeviceRangeActive{device.name_, mm.name(), mm.id(), range_active});
   }
@@ -115,7 +116,8 @@ Errno GruDevice::attach(Mm& mm) {
   if (mms_.notifier.behaviour().get_put) {
     ListSubscription* got = nullptr;
     mm.mmap_lock().lock_write();
-    result = mms_.notifier.get_locked(this, mm, [&gms]() -> ListSubscription* { return &gms; }, got);
+    result = mms_.notifier.get_locked(
+        this, mm, [&gms]() -> ListSubscription* { return &gms; }, got);
     mm.mmap_lock().unlock_write();
   } else {
     result = mms_.notifier.register_subscription(gms, mm);
@@ -147,8 +149,8 @@ void GruDevice::close_mapping(Gms& gms) {
     if (context.fault.state != GruHardware::Fault::idle) {
       context.fault.state = GruHardware::Fault::exception;
       context.fault.purged = true;  // an interrupt may be about to drop in: it knows no lock of ours
-      thread->wake_engine();
     }
+    thread->wake_engine();
     hardware.set_state(thread->number, "halted");
     thread->lock.unlock();
   }
@@ -243,17 +245,28 @@ void GruDevice::user_thread(unsigned number, Mm& mm, Task& engine, std::function
   thread.running = true;
   if (open(thread, mm)) load(thread);
   hardware.set_state(number, "running");
-  arbiter_.start(engine, [this, &thread, program = std::move(program)] {
-    program();
-    thread.running = false;
-    hardware.set_state(thread.number, thread.closed ? "halted" : "idle");
-    thread.user_queue.wake_all();
-  }, arbiter_.now());
+  arbiter_.start(
+      engine,
+      [this, &thread, program = std::move(program)] {
+        program();
+        thread.running = false;
+        hardware.set_state(thread.number, thread.closed ? "halted" : "idle");
+        thread.user_queue.wake_all();
+      },
+      arbiter_.now());
   for (;;) {
     const auto wanted = [&thread] {
       return !thread.running || thread.wants_load || thread.hardware().fault.state == GruHardware::Fault::user;
     };
     thread.user_queue.wait_until(wanted, fmt::format("the program of {} context {} to end", name_, number));
+    if (!thread.running) return;
+    // After the end of its process it is a thread of nobody's: the closing of the mapping ends what the engine waits
+    // for.
+    if (!enter_kernel(mm)) {
+      thread.user_queue.wait_until([&thread] { return !thread.running; },
+                                   fmt::format("the program of {} context {} to end", name_, number));
+      return;
+    }
     if (thread.wants_load) {
       thread.wants_load = false;
       load(thread);
@@ -261,9 +274,8 @@ void GruDevice::user_thread(unsigned number, Mm& mm, Task& engine, std::function
     } else if (thread.hardware().fault.state == GruHardware::Fault::user) {
       arbiter_.step(config_.notice);
       user_call(thread, mm);
-    } else if (!thread.running) {
-      return;
     }
+    leave_kernel(mm);
   }
 }
 
@@ -310,9 +322,7 @@ Errno GruDevice::access(unsigned number, Mm& mm, VirtAddr address, unsigned byte
   for (;;) {
     if (!context.loaded) [[unlikely]] {
       if (thread.closed && !open(thread, mm)) {
-        if (id != 0)
-          arbiter_.bus().emit(
-              DeviceFaultEnd{name_, mm.name(), mm.id(), id, address.page(), Errno::esrch});
+        if (id != 0) arbiter_.bus().emit(DeviceFaultEnd{name_, mm.name(), mm.id(), id, address.page(), Errno::esrch});
         arbiter_.bus().tell(DeviceAccessEnd{name_, mm.name(), mm.id(), address, write, id != 0, value, Errno::esrch});
         return Errno::esrch;
       }
@@ -432,7 +442,8 @@ void GruDevice::user_call(Thread& thread, Mm& mm) {
 // later purges.
 GruDevice::DropIn GruDevice::try_drop_in(Thread& thread, bool atomic) {
   GruHardware::FaultHandle& handle = thread.hardware().fault;
-  if (!atomic) arbiter_.step(config_.fault_handle_read, reads(ObjectKind::device_state, hardware.object(), thread.number));
+  if (!atomic)
+    arbiter_.step(config_.fault_handle_read, reads(ObjectKind::device_state, hardware.object(), thread.number));
   if (handle.state == GruHardware::Fault::idle || handle.state == GruHardware::Fault::exception) return DropIn::done;
   Gms& gms = *thread.gms;
   Mm& mm = gms.mm;

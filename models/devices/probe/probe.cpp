@@ -19,8 +19,7 @@ const ParameterTable<ProbeConfig>& probe_table() {
                 "Says that none of its callbacks blocks (asked for in v4.16 to v4.18).")
           .flag("retry_check", &ProbeConfig::retry_check,
                 "interval: a fill asks under the driver's lock whether an invalidation came between.")
-          .flag("range_check", &ProbeConfig::range_check,
-                "A fill waits while a range is counted as open.")
+          .flag("range_check", &ProbeConfig::range_check, "A fill waits while a range is counted as open.")
           .flag("look_first", &ProbeConfig::look_first,
                 "A fill looks at the page table before it takes its time, and begins again if a range was open since.")
           .flag("late_object", &ProbeConfig::late_object,
@@ -53,7 +52,7 @@ struct ProbeDevice::Subscription final : ListSubscription {
   std::uint64_t closed = 0;  // how often one was closed
   std::int64_t started = 0;  // ranges, as counted for the whole mm
   bool has_object = !probe.config_.late_object;
-  unsigned users = 0;  // shared: how often this probe has got it
+  unsigned users = 0;       // shared: how often this probe has got it
   bool wanted = false;      // from the beginning of its registration until it is given up, or failed
   bool registered = false;  // the registration has answered
   bool released = false;
@@ -172,7 +171,8 @@ void ProbeDevice::CallbackContext::open_range(std::int64_t by) {
   if (by < 0) subscription->queue.wake_all();
 }
 void ProbeDevice::CallbackContext::set_sequence() {
-  if (Subscription* subscription = probe.latest_of(mm); subscription != nullptr && subscription->interval.mm() != nullptr)
+  if (Subscription* subscription = probe.latest_of(mm);
+      subscription != nullptr && subscription->interval.mm() != nullptr)
     probe.mms_.notifier.set_sequence(subscription->interval, sequence);
 }
 
@@ -195,21 +195,20 @@ ProbeDevice::Subscription* ProbeDevice::latest_of(const Mm& mm) {
 // If nothing remains by which it could hear of an invalidation, the scenario says nothing about that kernel.
 void ProbeDevice::require_a_hook() const {
   const NotifierBehaviour& kernel = mms_.notifier.behaviour();
-  const std::pair<Callback, bool> hooks[] = {
-      {Callback::start, true},
-      {Callback::end, true},
-      {Callback::invalidate_page, kernel.invalidate_page},
-      {Callback::change_pte, kernel.change_pte},
-      {Callback::clear_flush_young, true},
-      {Callback::clear_young, kernel.clear_young},
-      {Callback::test_young, kernel.test_young},
-      {Callback::invalidate_range, kernel.invalidate_range},
-      {Callback::secondary_tlbs, kernel.secondary_tlbs},
-  };
+  // Not release, which comes too late, nor free_notifier; and intervals say by themselves what a kernel lacks.
+  const Callback hooks[] = {Callback::start,
+                            Callback::end,
+                            Callback::invalidate_page,
+                            Callback::change_pte,
+                            Callback::clear_flush_young,
+                            Callback::clear_young,
+                            Callback::test_young,
+                            Callback::invalidate_range,
+                            Callback::secondary_tlbs};
   std::string missing;
-  for (const auto& [callback, exists] : hooks) {
+  for (const Callback callback : hooks) {
     if (scripts_.count(callback) == 0) continue;
-    if (exists) return;
+    if (calls(kernel, callback)) return;
     missing += fmt::format("{}{}", missing.empty() ? "" : " and ", callback_name(callback));
   }
   if (!missing.empty()) throw AbsentInKernel(fmt::format("the callback {} does not exist in this kernel", missing));
@@ -374,15 +373,25 @@ void ProbeDevice::keep(Mm& mm, Vpn page, Pte entry) {
   arbiter_.bus().emit(DeviceFill{name_, mm.name(), mm.id(), page, slot->frame, slot->writable, &slot->ghost});
 }
 
+// Rule: who faults for a device is a user of the memory for that time (mmget_not_zero); if the process has ended there
+// is nothing to fault for. A scripted driver does not ask. No reference of the frame is kept.
+Errno ProbeDevice::look(Mm& mm, Vpn page, bool write, Pte& entry) {
+  const bool user = enter_kernel(mm);
+  if (!user && scripts_.empty()) return Errno::esrch;
+  Pfn frame = kNoPfn;
+  const Errno found = get_user_page(mm, page, write, frame, entry);
+  if (found == Errno::ok) mms_.memory.put(frame);
+  if (user) leave_kernel(mm);
+  return found == Errno::ok ? Errno::ok : Errno::efault;
+}
+
 // Rule: what is found in the page table may be kept only if no invalidation came since read_begin, and that
 // is asked under the lock under which invalidate() works.
 Errno ProbeDevice::fill_by_sequence(Subscription& subscription, Mm& mm, Vpn page, bool write, std::uint64_t id) {
   NotifierCore& core = mms_.notifier;
   const std::uint64_t sequence = core.read_begin(subscription.interval);
-  Pfn frame = kNoPfn;
   Pte entry;
-  if (get_user_page(mm, page, write, frame, entry) != Errno::ok) return Errno::efault;
-  mms_.memory.put(frame);
+  if (const Errno found = look(mm, page, write, entry); found != Errno::ok) return found;
   arbiter_.step(config_.fill, writes(ObjectKind::device_entry, object_, page.value));
   lock_.lock();
   if (!subscription.registered) {  // given up meanwhile: there is nobody left to ask
@@ -409,10 +418,8 @@ bool ProbeDevice::gone(const Subscription* subscription) const {
 // Rule: a page that was found before a range began, or in one, may be gone when it ends.
 Errno ProbeDevice::fill_by_count(Subscription& counted, Mm& mm, Vpn page, bool write, std::uint64_t id) {
   const std::uint64_t closed = counted.closed;
-  Pfn frame = kNoPfn;
   Pte entry;
-  if (get_user_page(mm, page, write, frame, entry) != Errno::ok) return Errno::efault;
-  mms_.memory.put(frame);
+  if (const Errno found = look(mm, page, write, entry); found != Errno::ok) return found;
   arbiter_.step(config_.fill, writes(ObjectKind::device_entry, object_, page.value));
   if (gone(&counted)) return Errno::esrch;
   if (counted.open == 0 && counted.closed == closed) {
@@ -446,10 +453,7 @@ Errno ProbeDevice::fill(Subscription* subscription, Mm& mm, Vpn page, bool write
   // The look at the page table and the fill happen at one instant: nothing can come between.
   Pte entry = mm.peek(page);
   if (!entry.present() || (write && !entry.writable())) {
-    Pfn frame = kNoPfn;
-    if (get_user_page(mm, page, write, frame, entry) != Errno::ok) return Errno::efault;
-    mms_.memory.put(frame);
-    return Errno::ok;  // look again: the page may have gone since
+    return look(mm, page, write, entry);  // and once more: the page may have gone since
   }
   keep(mm, page, entry);
   return Errno::ok;

@@ -23,11 +23,11 @@ namespace secmmu {
 struct ProbeConfig {
   std::uint64_t contexts = 8;
   std::string subscription = "list";  // list | shared | interval
-  bool never_blocks = false;     // v4.16 to v4.18: says so
-  bool retry_check = true;       // interval: a fill asks whether an invalidation came between
-  bool range_check = true;       // a fill waits while a range is open
-  bool look_first = false;       // a fill looks at the page table, takes its time, then asks for ranges since
-  bool late_object = false;      // what open ranges are counted for is made later, by add_object
+  bool never_blocks = false;          // v4.16 to v4.18: says so
+  bool retry_check = true;            // interval: a fill asks whether an invalidation came between
+  bool range_check = true;            // a fill waits while a range is open
+  bool look_first = false;            // a fill looks at the page table, takes its time, then asks for ranges since
+  bool late_object = false;           // what open ranges are counted for is made later, by add_object
   Time hit{10'000};
   Time fill{200'000};
   Time zap{100'000};
@@ -37,7 +37,8 @@ const std::vector<CounterRow>& probe_counter_rows();
 
 class ProbeDevice final : public Device {
  public:
-  ProbeDevice(std::string name, Arbiter& arbiter, MmSystem& mms, ProbeConfig config, const sc_core::sc_module_name& port);
+  ProbeDevice(std::string name, Arbiter& arbiter, MmSystem& mms, ProbeConfig config,
+              const sc_core::sc_module_name& port);
   ~ProbeDevice() override;
 
   // What a script may do in a callback.
@@ -45,18 +46,18 @@ class ProbeDevice final : public Device {
     ProbeDevice& probe;
     Mm& mm;
     Callback callback;
-    PageRange pages;          // kWholeSpace in release
+    PageRange pages;  // kWholeSpace in release
     bool blockable = true;
     Errno result = Errno::ok;  // `refuse` sets eagain
     bool young = false;
     std::uint64_t sequence = 0;  // interval: of this invalidation
-    void zap();                // drops the translations in `pages`
+    void zap();                  // drops the translations in `pages`
     void unregister();
     void unregister_no_release();
     void free_subscription();
-    void free_later();           // after a grace period
+    void free_later();                 // after a grace period
     void open_range(std::int64_t by);  // counts open ranges, as well-behaved probes do
-    void set_sequence();         // interval
+    void set_sequence();               // interval
   };
   using Script = std::function<void(CallbackContext&)>;
   // Replaces the default behaviour of one callback. The first script makes the probe have only scripted
@@ -101,6 +102,7 @@ class ProbeDevice final : public Device {
   void require_a_hook() const;
   Errno get_shared(Mm& mm);
   void zap(Mm& mm, PageRange pages);
+  Errno look(Mm& mm, Vpn page, bool write, Pte& entry);
   Errno fill(Subscription* subscription, Mm& mm, Vpn page, bool write, std::uint64_t id);
   Errno fill_by_count(Subscription& counted, Mm& mm, Vpn page, bool write, std::uint64_t id);
   Errno fill_by_sequence(Subscription& subscription, Mm& mm, Vpn page, bool write, std::uint64_t id);
@@ -111,7 +113,7 @@ class ProbeDevice final : public Device {
   MmSystem& mms_;
   const ProbeConfig config_;
   std::uint32_t object_;
-  Mutex lock_;  // of the interval protocol
+  Mutex lock_;                                     // of the interval protocol
   std::map<Key, std::unique_ptr<Entry>> entries_;  // entries keep their address: sinks mark their ghosts
   std::vector<std::unique_ptr<Subscription>> subscriptions_;
   std::map<Callback, Script> scripts_;

@@ -25,6 +25,18 @@ bool ReferenceCount::get_unless_zero() {
   return true;
 }
 
+bool ReferenceCount::join() {
+  if (value_ <= 0) return false;
+  ++value_;
+  return true;
+}
+
+bool ReferenceCount::part() {
+  if (value_ <= 1) return false;
+  --value_;
+  return true;
+}
+
 bool ReferenceCount::put() {
   announce();
   if (value_ <= 0) {

@@ -17,6 +17,10 @@ class ReferenceCount {
   void get();
   bool get_unless_zero();
   bool put();  // true: this was the last one
+  // For a holder whose reference stands for one that it has had all along, so that nobody races with it: no point.
+  // join fails where nobody holds one, part at the last one, which is to be put.
+  bool join();
+  bool part();
   std::int64_t value() const { return value_; }
   const std::string& name() const { return name_; }
 
