@@ -169,6 +169,9 @@ def wrong_usage(desk):
         (["run", clean, "--kernel", "v9.9"], "no kernel 'v9.9', .*; did you mean 'v6.10'\\?"),
         (["run", clean, "--kernel", "6.10"], "no kernel '6.10', .*; did you mean 'v6.10'\\?"),
         (["run", clean, "--kernel", "v3.2", "--kernel", "v3.2"], "'v3.2' is there twice"),
+        (["run", clean, "--kernel", "v3.2..v3.9,v3.7"], "'v3.7' is there twice"),
+        (["run", clean, "--kernel", "v3.2..v9.9"], "'v3.2..v9.9' is no range of kernels: there is no 'v9.9', expected two of"),
+        (["run", clean, "--kernel", "v3.9..v3.2"], "no kernel is in v3.9..v3.2, expected the older kernel first"),
         (["run", clean, "--from", "1"], "--from: '1' "),
         (["run", clean, "--from", "2us", "--to", "1us"], "--to comes before --from"),
         (["run", clean, "--max-events", "x"], "--max-events: 'x' is no number"),
@@ -242,6 +245,9 @@ def verdicts(desk):
     # A kernel that the scenario does not name is judged by its general expectations.
     desk.ends(desk.play("run", clean, "--kernel", "v3.2"), 0, r"\Apassed  clean, kernel v3\.2")
     desk.ends(desk.play("run", clean, "--kernel", "v3.2", "--kernel", "v6.10"), 0, r"2 of 2 runs as expected\n\Z")
+    desk.ends(desk.play("run", clean, "--kernel", "v3.2..v3.9"), 0, r"4 of 4 runs as expected\n\Z")
+    desk.ends(desk.play("run", clean, "--kernel", "v3.2..v3.5.6,v6.10"), 0, r"3 of 3 runs as expected\n\Z")
+    desk.ends(desk.play("run", clean, "--kernel", "all"), 0, r"14 of 14 runs as expected\n\Z")
     desk.ends(desk.play("run", both), 0, r"^  v3\.2   clean\n  v6\.10  clean\n2 of 2 runs as expected\n\Z")
     desk.ends(desk.play("run", seeds), 0, r"\Apassed  seeds, kernel v6\.10, seeds 1 to 20: 20 of 20 runs as expected\n20 of 20")
 

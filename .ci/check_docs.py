@@ -6,7 +6,8 @@
 - Every rule, protocol rule, device, kernel, operation and parameter is named in docs; a default in docs/costs.md is the
   program's, and docs/kernels.md is what draw_kernels.py makes of the tables of changes.
 - Links and paths lead to files.
-- A block ```yaml that begins with `scenario:` is a scenario that the program accepts.
+- A block ```yaml that begins with `scenario:` is a scenario that the program accepts and, unless it is shown to fail in a
+  ```console of the same document or plays a recording that is not there, one that ends as it expects.
 - A block ```console shows commands, `$ build/release/secmmu ...`, with what they print: each line is printed, in that
   order; a line `...` stands for any lines. Scenarios of the same document are there, under their names.
 
@@ -144,6 +145,12 @@ class Check:
                     said = self.program.say("check", file.name, cwd=scratch)
                     if ": error:" in said:
                         self.wrong(path, f"the scenario {name[1]} is refused: {said.splitlines()[0]}")
+                    elif not re.search(rf"^\$ .*\b{re.escape(file.name)}", text, re.M) and "lackey:" not in block:
+                        done = subprocess.run([self.program.path, "run", file.name], cwd=scratch, stdout=subprocess.PIPE,
+                                              stderr=subprocess.STDOUT, text=True, check=False)
+                        if done.returncode != 0:
+                            last = (done.stdout.splitlines() or ["nothing is said"])[-1]
+                            self.wrong(path, f"the scenario {name[1]} does not end as it expects: {last}")
                 elif language == "console":
                     self.console(path, block, scratch)
                 else:

@@ -18,6 +18,7 @@
 #include "sim/output/junit.hpp"
 #include "sim/run/build.hpp"
 #include "sim/run/worker.hpp"
+#include "sim/scenario/kernel_names.hpp"
 #include "sim/scenario/parser.hpp"
 #include "sim/scenario/values.hpp"
 
@@ -72,16 +73,29 @@ struct Document {
   std::filesystem::path whole;
 };
 
+// As a scenario names them: one, a range, all; several apart by commas, or the option again.
+std::vector<std::string> kernels_of(const std::vector<std::string>& words) {
+  std::vector<std::string> known;
+  for (const KernelEntry& entry : known_kernels()) known.emplace_back(entry.name);
+  std::vector<std::string> kernels;
+  for (const std::string& word : words) {
+    const language::KernelNames read = language::kernel_names(word, known, known, "no kernel");
+    if (read.unknown == word) throw WrongUsage("--kernel: " + unknown_kernel(word));
+    if (read.names.empty())
+      throw WrongUsage(fmt::format("--kernel: {}, expected {}{}", read.wrong, read.expected,
+                                   read.nearest.empty() ? "" : fmt::format("; did you mean '{}'?", read.nearest)));
+    for (const std::string& kernel : read.names) {
+      if (std::find(kernels.begin(), kernels.end(), kernel) != kernels.end())
+        throw WrongUsage(fmt::format("--kernel: '{}' is there twice, expected each kernel once", kernel));
+      kernels.push_back(kernel);
+    }
+  }
+  return kernels;
+}
+
 RunOptions options_of(const Request& request) {
   RunOptions options;
-  for (const std::string& kernel : request.kernels) {
-    const auto& known = known_kernels();
-    if (std::none_of(known.begin(), known.end(), [&](const KernelEntry& entry) { return entry.name == kernel; }))
-      throw WrongUsage("--kernel: " + unknown_kernel(kernel));
-    if (std::count(request.kernels.begin(), request.kernels.end(), kernel) > 1)
-      throw WrongUsage(fmt::format("--kernel: '{}' is there twice, expected each kernel once", kernel));
-  }
-  options.kernels = request.kernels;
+  options.kernels = kernels_of(request.kernels);
   if (request.seed) options.seed = number("--seed", *request.seed, 0, UINT64_MAX);
   if (request.jobs) options.jobs = static_cast<unsigned>(number("--jobs", *request.jobs, 1, 256));
   if (request.max_events) options.sinks.max_events = number("--max-events", *request.max_events, 1, UINT64_MAX);
@@ -222,7 +236,9 @@ void add_run_command(CLI::App& program, Action& chosen) {
   };
   command->add_option("SCENARIO", request->files, "Scenario files.")->type_name("")->required();
   option("--out", request->out, "DIR", "Writes verdicts, events, traces and waveforms to DIR/scenario/kernel/.");
-  option("--kernel", request->kernels, "V", "Runs this kernel instead of the scenario's; may be repeated.")
+  option("--kernel", request->kernels, "V,...",
+         "Runs these kernels instead of the scenario's: names, ranges as v3.2..v3.9, or all; may be repeated.")
+      ->delimiter(',')
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   option("--seed", request->seed, "N", "Runs this seed only.");
   option("--set", request->sets, "PATH=VALUE", "Overrides a value, path as in resolved.yaml; may be repeated.")
