@@ -74,7 +74,10 @@ Errno KvmDevice::run_guest(unsigned context, Mm& mm, VirtAddr address, unsigned 
       bus.emit(DeviceFaultBegin{name_, mm.name(), mm.id(), id, address.page(), write});
     }
     hardware.set_state(context, "fault");
-    result = fault(*machine, *guest, write, id);
+    // The virtual CPU's thread is one of the process: it is a user of the memory while it is in the kernel.
+    const bool user = enter_kernel(mm);
+    result = user ? fault(*machine, *guest, write, id) : Errno::esrch;
+    if (user) leave_kernel(mm);
     if (result != Errno::ok) break;
   }
   if (result != Errno::ok) {
