@@ -449,6 +449,7 @@ TEST_CASE("program: what the kernel lacks, unstated, and what it has, stated as 
   run_and(lacking("{unregister_no_release: dev}", "{}"), [](const Heard& heard) {
     CHECK(heard.outcome == Outcome::failed);
     CHECK(heard.failed.at(0).find("mmu_notifier_unregister_no_release does not exist") != std::string::npos);
+    CHECK(std::isdigit(heard.failed.at(0).back()) != 0);  // the step's line and column
   });
   run_and(lacking("{unregister: dev}", "{absent: true}"), [](const Heard& heard) {
     CHECK(heard.outcome == Outcome::failed);
