@@ -1,6 +1,8 @@
 // How programs are played: who waits for whom, when, how often; what counters there are; recordings.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <map>
 #include <regex>
 #include <set>
