@@ -44,13 +44,13 @@ reviewers of a driver. Where Linux would stop, the model refuses with EINVAL and
 Where it is checked. At each notifier_warning.
 
 The typical bug. A worker that registers on an address space whose process has ended, with a reference
-of mm_count only; a start that answers with an error because its trylock failed, whether or not the range
-may block; put more often than get.
+of mm_count only; a start that answers with an error because its trylock failed, whether or not the
+range may block; put more often than get.
 
 How to fix it. Take a user (mmget_not_zero) around a registration; ask the range whether it may block.
 
-Legal, although it looks wrong: unregister on an address space that has no users any more; a refusal of a
-range that may not block.)"},
+Legal, although it looks wrong: unregister on an address space that has no users any more; a refusal
+of a range that may not block.)"},
       &make_rule<KernelWarning>};
 }
 

@@ -93,8 +93,9 @@ is unmapped. mm_count counts who may name the structure (all users together are 
 registration is one); at zero it is freed. A frame has a count of its own.
 
 Where it is checked. In each get and put of a modelled count, at mm_free, whenever somebody comes to
-the subscriptions of an address space, and at the end of a run in which everybody came to an end: an address space that has ended, to which nobody is subscribed, and
-whose structure is still there, has lost a reference.
+the subscriptions of an address space, and at the end of a run in which everybody came to an end: an
+address space that has ended, to which nobody is subscribed, and whose structure is still there, has
+lost a reference.
 
 The typical bug. A driver keeps a pointer to an address space with a reference of mm_count and uses
 its memory (it must ask for a user first: mmget_not_zero); a put on an error path of a get that
