@@ -91,6 +91,8 @@ class NotifierCore {
   std::uint64_t read_begin(IntervalSubscription& subscription);
   // True: an invalidation came since read_begin, begin again. With the driver's lock held.
   bool read_retry(const IntervalSubscription& subscription, std::uint64_t sequence);
+  // The same without the lock, so only a hint: true is final, false may be old news at once.
+  bool check_retry(const IntervalSubscription& subscription, std::uint64_t sequence);
   // In invalidate(), with the driver's lock held: makes every earlier reader begin again.
   void set_sequence(IntervalSubscription& subscription, std::uint64_t sequence);
 

@@ -36,6 +36,8 @@ class Device {
 
   // Subscribes to the address space. Runs in a task; may sleep. Errors of the registration.
   virtual Errno attach(Mm& mm) = 0;
+  // The same for some pages of it. einval: this kind subscribes to whole address spaces.
+  virtual Errno attach_pages(Mm& /*mm*/, PageRange /*pages*/) { return Errno::einval; }
   // Unsubscribes and holds nothing any more. Runs in a task; may sleep.
   virtual void detach(Mm& mm) = 0;
 

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "models/devices/gru/driver.hpp"
+#include "models/devices/hmm/driver.hpp"
 #include "models/devices/kvm/driver.hpp"
 #include "models/devices/probe/probe.hpp"
 
@@ -30,6 +31,13 @@ std::unique_ptr<Device> build_gru(const DeviceRequest& request, const DeviceSurr
   return device;
 }
 
+std::unique_ptr<Device> build_hmm(const DeviceRequest& request, const DeviceSurroundings& around) {
+  auto device = std::make_unique<HmmDevice>(request.name, around.arbiter, around.mms,
+                                            configured<HmmConfig>(hmm_table(), request));
+  device->hardware.port.socket.bind(around.memory.socket);
+  return device;
+}
+
 std::unique_ptr<Device> build_kvm(const DeviceRequest& request, const DeviceSurroundings& around) {
   const auto config = configured<KvmConfig>(kvm_table(), request);
   if (config.tlb_entries != 0)
@@ -41,9 +49,9 @@ std::unique_ptr<Device> build_kvm(const DeviceRequest& request, const DeviceSurr
 }
 
 std::unique_ptr<Device> build_probe(const DeviceRequest& request, const DeviceSurroundings& around) {
-  auto device = std::make_unique<ProbeDevice>(request.name, around.arbiter, around.mms,
-                                              configured<ProbeConfig>(probe_table(), request),
-                                              (request.name + "_port").c_str());
+  auto device =
+      std::make_unique<ProbeDevice>(request.name, around.arbiter, around.mms,
+                                    configured<ProbeConfig>(probe_table(), request), (request.name + "_port").c_str());
   device->port.socket.bind(around.memory.socket);
   return device;
 }
@@ -56,10 +64,12 @@ const std::vector<DeviceKindRow>& device_kinds() {
   static const std::vector<DeviceKindRow> kinds = {
       {"gru", "SGI's GRU: a TLB only; every miss is resolved by the CPU.", gru_table(), gru_protocol(), false,
        &build_gru, gru_counter_rows()},
+      {"hmm", "A GPU that mirrors an address space by HMM: page tables of its own, an interval subscription.",
+       hmm_table(), hmm_protocol(), false, &build_hmm, hmm_counter_rows(), &NotifierBehaviour::intervals},
       {"kvm", "A virtual machine: a table that the driver fills and virtual CPUs walk, each with a TLB.", kvm_table(),
        kvm_protocol(), false, &build_kvm, kvm_counter_rows()},
-      {"probe", "A subscriber whose callbacks the scenario scripts, with a plain table of translations.",
-       probe_table(), kNoProtocol, true, &build_probe, probe_counter_rows()},
+      {"probe", "A subscriber whose callbacks the scenario scripts, with a plain table of translations.", probe_table(),
+       kNoProtocol, true, &build_probe, probe_counter_rows()},
   };
   return kinds;
 }

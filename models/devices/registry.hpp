@@ -32,6 +32,8 @@ struct DeviceKindRow {
   // During elaboration. The device is bound to memory when this returns.
   std::unique_ptr<Device> (*build)(const DeviceRequest&, const DeviceSurroundings&);
   std::vector<CounterRow> counters;  // names and sentences, for listings
+  // What the kernel must have for a driver of this kind to exist at all; nullptr: nothing that not every kernel has.
+  bool NotifierBehaviour::*needs = nullptr;
 };
 const std::vector<DeviceKindRow>& device_kinds();
 const DeviceKindRow* find_device_kind(std::string_view name);

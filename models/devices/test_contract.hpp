@@ -1,6 +1,6 @@
 // For tests: our devices put through the contract of notifier/contract, on the machine of test_world.hpp. Their
-// address spaces are those of the memory manager, without a mapping: the suite writes the page tables, and a fault
-// that meets no entry finds nothing to bring in.
+// address spaces are those of the memory manager, with one mapping that may be read and has nothing behind it: the suite
+// writes the page tables, and a fault that meets no entry finds nothing to bring in.
 #pragma once
 
 #include <array>
@@ -28,6 +28,10 @@ class MmSurroundings final : public contract::Surroundings {
     for (unsigned i = 0; i < kSpaces; ++i) {
       spaces_[i] = &world.system.create(i == 0 ? "a" : "b");
       for (std::uint64_t page = 0; page < kPages; ++page) spaces_[i]->table.ensure(first_page() + page);
+      VmaAttributes nothing;
+      nothing.mapped = nothing.shared = nothing.rights.read = true;
+      nothing.object = &world.system.create_object(0, false);
+      place_vma(spaces_[i]->vmas, {first_page(), first_page() + kPages}, nothing);
     }
     for (Pfn& frame : frames_) frame = hardware().memory().allocate(FrameUse::anonymous, "contract");
   }

@@ -15,6 +15,7 @@
 #include "models/cpu/test_hardware.hpp"
 #include "models/devices/events.hpp"
 #include "models/devices/gru/driver.hpp"
+#include "models/devices/hmm/driver.hpp"
 #include "models/devices/kvm/driver.hpp"
 #include "models/devices/probe/probe.hpp"
 #include "models/mm/mm.hpp"
@@ -37,6 +38,12 @@ inline GruConfig small_gru() {
   return config;
 }
 
+// Slow in writing entries: there is time for somebody to come between.
+inline HmmConfig slow_hmm() {
+  HmmConfig config;
+  config.entry_write = Time{2'000'000};
+  return config;
+}
 inline KvmConfig small_kvm() {
   KvmConfig config;
   config.tlb_entries = 16;
@@ -73,25 +80,28 @@ class DeviceWorld {
         system(machine().arbiter(), hardware().memory(), hardware().port(), all_cores(), hardware().shootdown(),
                notifier),
         gru("gru0", machine().arbiter(), system, all_processors(), small_gru()),
+        hmm("hmm0", machine().arbiter(), system, slow_hmm()),
         kvm("kvm0", machine().arbiter(), system, small_kvm()),
         bare("kvm1", machine().arbiter(), system, bare_kvm()),
         probe("probe0", machine().arbiter(), system, ProbeConfig{}, "probe0_port") {
     gru.hardware.port.socket.bind(hardware().memory().socket);
     kvm.hardware.port.socket.bind(hardware().memory().socket);
     bare.hardware.port.socket.bind(hardware().memory().socket);
+    hmm.hardware.port.socket.bind(hardware().memory().socket);
     probe.port.socket.bind(hardware().memory().socket);
   }
 
   NotifierCore notifier;
   MmSystem system;
   GruDevice gru;
+  HmmDevice hmm;
   KvmDevice kvm;
   KvmDevice bare;
   ProbeDevice probe;
 
   // As a kernel has them, and at power-on.
   void reset_devices(KernelVersion kernel) {
-    for (Device* device : std::initializer_list<Device*>{&gru, &kvm, &bare, &probe}) {
+    for (Device* device : std::initializer_list<Device*>{&gru, &hmm, &kvm, &bare, &probe}) {
       device->set_behaviour(driver_behaviour(kernel));
       device->reset();
     }
@@ -108,6 +118,7 @@ class DeviceRun {
   explicit DeviceRun(std::string kernel = "v6.10") : kernel_(std::move(kernel)) {
     machine().reset();
     the_device_world->gru.set_without({});
+    the_device_world->hmm.set_without({});
     the_device_world->kvm.set_without({});
     the_device_world->bare.set_without({});
     the_device_world->probe.clear_scripts();

@@ -30,6 +30,12 @@ void Judge::watch(SubscriberUnderTest& device) {
   has_ = device.callbacks();
   Bus& bus = surroundings_.arbiter().bus();
   bus.listen<InvalidateStart>([this](const InvalidateStart& e, const Stamp&) { blockable_[e.id] = e.blockable; });
+  // An interval has no end callback: nothing that it maps before the end of the range can be right.
+  bus.listen<InvalidateEnd>([this](const InvalidateEnd& e, const Stamp&) {
+    AddressSpace* const mm = mm_of(e.mm_id);
+    if (mm != nullptr && has_.has(Callback::interval_invalidate) && open(*mm))
+      ask_nothing_held(*mm, e.pages, "translation-in-open-range", "between start and end of its range");
+  });
   bus.listen<CallbackBegin>([this](const CallbackBegin& e, const Stamp& at) {
     if (ours(e.subscriber)) begun(e, at);
   });
@@ -172,7 +178,8 @@ void Judge::returned(const CallbackEnd& event, const Stamp& stamp) {
   const std::string left = difference(found.context, task(stamp).context());
   if (!left.empty())
     breach("unbalanced-callback", fmt::format("{} returned with {}", callback_name(event.callback), left));
-  if (event.callback == Callback::start) judge_answer(event, found.blockable);
+  if (event.callback == Callback::start || event.callback == Callback::interval_invalidate)
+    judge_answer(event, found.blockable);
   AddressSpace* const mm = mm_of(event.mm_id);
   if (mm == nullptr || event.callback != Callback::release) return;
   ask_nothing_held(*mm, window(), "held-after-release", "when release returned");

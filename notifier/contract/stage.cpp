@@ -53,7 +53,8 @@ Stage::~Stage() {
 
 bool Stage::has_a_hook() const {
   const CallbackSet has = device->callbacks();
-  return has.has(Callback::start) || (kernel.invalidate_range && has.has(Callback::invalidate_range)) ||
+  return has.has(Callback::start) || (kernel.intervals && has.has(Callback::interval_invalidate)) ||
+         (kernel.invalidate_range && has.has(Callback::invalidate_range)) ||
          (kernel.secondary_tlbs && has.has(Callback::secondary_tlbs));
 }
 

@@ -146,6 +146,8 @@ void NotifierCore::interval_remove(IntervalSubscription& subscription) {
 
 // --- what ranges do ------------------------------------------------------------------------------------
 
+// Linux looks for sleepers in the list's callbacks only. The promise to a range that may not block is the same here, so
+// who breaks it is found here, too.
 bool NotifierCore::call_invalidate(IntervalSubscription& subscription, const InvalidateRange& range,
                                    std::uint64_t sequence) {
   AddressSpace& mm = *range.mm;
@@ -160,7 +162,11 @@ bool NotifierCore::call_invalidate(IntervalSubscription& subscription, const Inv
                   Errno::ok,
                   false};
   arbiter_.bus().emit(CallbackBegin{end.mm, end.mm_id, end.subscriber, end.serial, end.callback, end.pages, range.id});
+  unsigned& non_blockable = arbiter_.current().context().non_blockable;
+  const unsigned more = !range.blockable && behaviour_.blocking_checks ? 1 : 0;
+  non_blockable += more;
   const bool done = subscription.invalidate(range, sequence);
+  non_blockable -= more;
   if (!done) end.result = Errno::eagain;
   arbiter_.bus().emit(end);
   return done;
@@ -274,6 +280,11 @@ bool NotifierCore::read_retry(const IntervalSubscription& subscription, std::uin
   arbiter_.bus().emit(
       IntervalReadRetry{mm.name(), mm.id(), subscription.name(), subscription.serial_, sequence, again});
   return again;
+}
+
+bool NotifierCore::check_retry(const IntervalSubscription& subscription, std::uint64_t sequence) {
+  arbiter_.step(costs.list_step, reads(ObjectKind::invalidation, subscription.mm()->id()));
+  return subscription.sequence_ != sequence;
 }
 
 void NotifierCore::set_sequence(IntervalSubscription& subscription, std::uint64_t sequence) {

@@ -6,12 +6,14 @@
 
 namespace secmmu {
 
-enum class Errno { ok, eintr, eagain, enomem, eacces, efault, ebusy, eexist, einval, eoverflow, esrch, sigsegv };
+enum class Errno { ok, eperm, eintr, eagain, enomem, eacces, efault, ebusy, eexist, einval, eoverflow, esrch, sigsegv };
 
 constexpr std::string_view errno_name(Errno code) {
   switch (code) {
     case Errno::ok:
       return "ok";
+    case Errno::eperm:
+      return "EPERM";
     case Errno::eintr:
       return "EINTR";
     case Errno::eagain:

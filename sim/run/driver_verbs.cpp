@@ -21,12 +21,11 @@ Mm* named_mm(ActorProgram& program, const Step& step) {
 std::string_view do_register(ActorProgram& program, const Step& step) {
   Mm& mm = *program.process->mm;
   if (step.buffer.empty()) return errno_name(device_of(program, step).attach(mm));
-  ProbeDevice* probe = probe_of(program, step);
   const auto buffer = program.process->buffers.find(step.buffer);
-  if (probe == nullptr || buffer == program.process->buffers.end()) return "EINVAL";
+  if (buffer == program.process->buffers.end()) return "EINVAL";
   const Vpn start = buffer->second.at.page();
   const std::uint64_t end = step.end_page == 0 ? buffer->second.pages : step.end_page;
-  return errno_name(probe->attach(mm, {start + step.first_page, start + end}));
+  return errno_name(device_of(program, step).attach_pages(mm, {start + step.first_page, start + end}));
 }
 
 std::string_view do_unregister(ActorProgram& program, const Step& step) {

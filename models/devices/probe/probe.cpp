@@ -229,7 +229,7 @@ Errno ProbeDevice::get_shared(Mm& mm) {
   return result;
 }
 
-Errno ProbeDevice::attach(Mm& mm, PageRange interval) {
+Errno ProbeDevice::attach_pages(Mm& mm, PageRange interval) {
   require_a_hook();
   if (config_.subscription == "shared") return get_shared(mm);
   if (wanted(mm)) return Errno::eexist;

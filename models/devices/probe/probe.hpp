@@ -69,8 +69,8 @@ class ProbeDevice final : public Device {
 
   const std::string& name() const override { return name_; }
   unsigned contexts() const override { return static_cast<unsigned>(config_.contexts); }
-  Errno attach(Mm& mm) override { return attach(mm, kWholeSpace); }
-  Errno attach(Mm& mm, PageRange interval);
+  Errno attach(Mm& mm) override { return attach_pages(mm, kWholeSpace); }
+  Errno attach_pages(Mm& mm, PageRange interval) override;
   void detach(Mm& mm) override;
   void detach_no_release(Mm& mm);
   // A driver that gives its latest subscription's memory to this mm back: now, or after a grace period.
