@@ -111,6 +111,7 @@ Platform::Platform(const PlatformConfig& config)
   notifier->costs = config.costs.notifier;
   mms = std::make_unique<MmSystem>(arbiter, memory, *kernel_port_, plain_cores, *shootdown, *notifier);
   mms->costs = config.costs.mm;
+  mms->config = config.mm;
   meet_faults();
 
   for (const auto& core : cores) {

@@ -56,6 +56,7 @@ struct PlatformConfig {
   FaultConfig faults;
   TlbConfig tlb;
   MemoryConfig memory;
+  MmConfig mm;
   MachineCosts costs;
   std::vector<std::pair<std::string, DeviceRequest>> devices;  // kind, request
   std::vector<PlatformTask> tasks;

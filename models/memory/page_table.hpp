@@ -22,11 +22,27 @@ struct Pte {
   static constexpr std::uint64_t kDirty = 1ULL << 6;
   static constexpr std::uint64_t kHuge = 1ULL << 7;      // above the last level: maps a large page; not modelled yet
   static constexpr std::uint64_t kProtNone = 1ULL << 8;  // not present for hardware; present for mm (PROT_NONE)
+  // Bits that hardware ignores. Exclusive: an anonymous page with this mapping alone (Linux's PageAnonExclusive, kept
+  // here since there is but one). Write-protected: userfaultfd wants to hear of a write. Soft-dirty: written since
+  // such bits were cleared.
+  static constexpr std::uint64_t kExclusive = 1ULL << 9;
+  static constexpr std::uint64_t kWriteProtected = 1ULL << 10;
+  static constexpr std::uint64_t kSoftDirty = 1ULL << 11;
+  // What an entry means that is not present: with kSwap the frame field holds a slot of the swap area, with
+  // kMigration the frame that is on its way elsewhere (kWritable then says how it will come back).
+  static constexpr std::uint64_t kSwap = 1ULL << 52;
+  static constexpr std::uint64_t kMigration = 1ULL << 53;
   static constexpr std::uint64_t kNoExecute = 1ULL << 63;
   static constexpr std::uint64_t kFrameMask = 0x000ffffffffff000ULL;
 
   constexpr bool present() const { return (bits & kPresent) != 0; }
   constexpr bool prot_none() const { return !present() && (bits & kProtNone) != 0; }
+  // It maps a frame, for the hardware or only for mm.
+  constexpr bool maps() const { return present() || prot_none(); }
+  constexpr bool swap() const { return !present() && (bits & kSwap) != 0; }
+  constexpr bool migration() const { return !present() && (bits & kMigration) != 0; }
+  constexpr std::uint64_t slot() const { return (bits & kFrameMask) >> kPageShift; }  // of a swap entry
+  constexpr bool soft_dirty() const { return (bits & kSoftDirty) != 0; }
   constexpr bool none() const { return bits == 0; }
   constexpr bool writable() const { return (bits & kWritable) != 0; }
   constexpr bool accessed() const { return (bits & kAccessed) != 0; }

@@ -34,6 +34,8 @@ const ParameterTable<MemoryCosts>& memory_cost_table();
 enum class FrameUse { free, anonymous, shared, page_table, zero, kernel };
 std::string_view frame_use_name(FrameUse use);
 
+inline constexpr std::uint64_t kNoSlot = ~0ULL;
+
 // What Linux keeps in struct page.
 struct Frame {
   FrameUse use = FrameUse::free;
@@ -43,6 +45,11 @@ struct Frame {
   // in it). Zeroes when it is handed out.
   std::uint64_t mapping = 0;
   std::uint64_t index = 0;
+  std::uint64_t slot = kNoSlot;  // of the swap area, while the page is in the swap cache
+  bool dirty = false;            // written since it was last the same as in its slot or its file
+  bool idle = false;             // marked by idle-page tracking, and not used since
+  bool young = false;            // used, says idle-page tracking, which took the accessed bits
+  bool lazy_free = false;        // MADV_FREE: may be thrown away as long as nobody writes it
   std::uint64_t allocation = 0;  // ordinal of the allocation that owns it now; 0: never allocated
   bool dirty = false;            // a device's driver says so: it was written, and its data are nowhere else
 };

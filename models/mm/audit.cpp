@@ -18,6 +18,7 @@ class Audit {
     for (const auto& mm : system_.spaces()) check_space(*mm);
     check_objects();
     if (system_.zero_page_if_any() != kNoPfn) ++holders_[system_.zero_page_if_any().value];
+    check_slots();
     check_frames();
     return std::move(story_);
   }
@@ -30,13 +31,22 @@ class Audit {
 
   void check_space(Mm& mm) {
     std::int64_t resident = 0;
+    std::int64_t swapped = 0;
     mm.table.for_each(kWholeSpace, [&](Vpn page, Pte entry) {
+      if (entry.swap()) {
+        ++swapped;
+        ++slot_users_[entry.slot()];
+        if (mm.vma_at(page).pages.empty()) say("{} {}: a swap entry without a VMA.", mm.name(), to_text(address_of(page)));
+        return;
+      }
       ++resident;
       check_entry(mm, page, entry);
     });
     tables_ += mm.table.tables();
     if (resident != mm.counters.resident)
       say("{}: {} entries, but the counter says {}.", mm.name(), resident, mm.counters.resident);
+    if (swapped != mm.counters.swapped)
+      say("{}: {} swap entries, but the counter says {}.", mm.name(), swapped, mm.counters.swapped);
     if (mm.pending_gathers != 0) say("{}: {} gathers are open.", mm.name(), mm.pending_gathers);
     if (mm.torn_down && (!mm.vmas.empty() || mm.table.tables() != 0)) say("{}: gone, but not empty.", mm.name());
     for (const Vma& vma : vmas_in(mm.vmas, kWholeSpace))
@@ -77,9 +87,23 @@ class Audit {
         say("A shared object counts {} mapped pages, VMAs have {}.", object->mapped_pages(),
             object_pages_[object.get()]);
       for (const auto& [offset, frame] : object->pages()) ++holders_[frame.value];
+      for (const auto& [offset, slot] : object->swapped()) ++slot_users_[slot];
       object_pages_.erase(object.get());
     }
     for (const auto& [object, pages] : object_pages_) say("{} pages map a shared object that is gone.", pages);
+  }
+
+  void check_slots() {
+    const SwapArea& swap = system_.swap;
+    for (std::uint64_t slot = 0; slot < swap.size(); ++slot) {
+      if (swap.users(slot) != slot_users_[slot])
+        say("Slot {}: {} users, {} entries.", slot, swap.users(slot), slot_users_[slot]);
+      const Pfn cached = swap.cached(slot);
+      if (cached == kNoPfn) continue;
+      ++holders_[cached.value];
+      if (system_.memory.frame(cached).slot != slot)
+        say("Slot {}: cached in frame {:#x}, which has slot {}.", slot, cached.value, system_.memory.frame(cached).slot);
+    }
   }
 
   void check_frames() {
@@ -104,6 +128,7 @@ class Audit {
   MmSystem& system_;
   std::vector<std::uint32_t> mappings_;
   std::vector<std::uint32_t> holders_;
+  std::map<std::uint64_t, std::uint32_t> slot_users_;
   std::map<const SharedObject*, std::uint64_t> object_pages_;
   std::uint64_t tables_ = 0;
   std::string story_;

@@ -16,7 +16,8 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
                 "change_pte is called before the new entry is written; otherwise after, when CPUs already use it.")
           .choice("clean_notify", &B::clean_notify,
                   {"page-under-lock", "page", "range", "start-range-end", "start-end"},
-                  "How write-back tells subscribers of an entry that it makes clean and read-only. page-under-lock: "
+                  "How write-back tells subscribers of an entry that it makes clean and read-only, and reclaim of one "
+                  "that it takes. page-under-lock: "
                   "invalidate_page, with the lock of the page table held; page: without; range: invalidate_range "
                   "alone; start-range-end, start-end: a range of one page, with and without an invalidate_range under "
                   "the lock.")
@@ -29,6 +30,9 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
               "zap_flushes_under_lock", &B::zap_flushes_under_lock,
               "An unmapping that must flush early (a full batch of pages, a dirty shared page) flushes while it holds "
               "the lock of the page table. Otherwise it flushes after, and for a full batch only.")
+          .choice("reclaim_flush", &B::reclaim_flush, {"at-once", "deferred"},
+                  "When reclaim flushes the CPUs: with each entry that it takes, or once before the page is written or "
+                  "freed.")
           .flag("gather_collision", &B::gather_collision,
                 "An unmapping that ends while another one of the same mm is open flushes everything, for it may have "
                 "found entries gone that the other has not flushed yet.")

@@ -28,7 +28,8 @@ struct Expected {
     Rights rights;
     std::uint64_t object = 0;  // 0: private
     std::uint64_t offset = 0;
-    std::uint64_t value = 0;  // private
+    std::uint64_t value = 0;   // private
+    bool may_be_gone = false;  // 0 may be read as well, then for ever
   };
   std::array<std::optional<Page>, kPages + kHeapPages> pages;
   std::uint64_t heap = 0;
@@ -126,6 +127,7 @@ class Storm {
     const auto& known = expected_[process].pages[page];
     const bool readable = known && !known->rights.none();
     if (ok != readable) return say(fmt::format("p{} page {}: readable {} instead of {}", process, page, ok, readable));
+    if (ok && value == 0 && known->may_be_gone) expected_[process].pages[page]->value = 0;
     if (ok && value != value_of(*known))
       say(fmt::format("p{} page {}: {} instead of {}", process, page, value, value_of(*known)));
   }
@@ -150,7 +152,7 @@ class Storm {
         {true, true, false}, {true, true, false}, {true, false, false}, {}, {true, true, true}};
     const Rights rights = kRights[random_.below(5)];
     VirtAddr where;
-    switch (random_.below(16)) {
+    switch (random_.below(22)) {
       case 0:
         want("munmap", munmap(mm, span(first, end)), true);
         for (std::uint64_t page = first; page < end; ++page) process.pages[page].reset();
@@ -158,7 +160,8 @@ class Storm {
       case 1:
       case 2: {
         const bool shared = random_.below(3) == 0;
-        want("mmap", mmap(mm, {at(first), true, count, rights, shared}, where), true);
+        const bool file = shared && random_.below(2) == 0;
+        want("mmap", mmap(mm, {at(first), true, count, rights, shared, file}, where), true);
         if (shared) ++objects_;
         for (std::uint64_t page = first; page < end; ++page)
           process.pages[page] = Expected::Page{rights, shared ? objects_ : 0, page - first, 0};
@@ -201,7 +204,35 @@ class Storm {
           expected_.erase(expected_.begin() + static_cast<std::ptrdiff_t>(victim));
         }
         break;
-      case 9: {  // a driver's way in
+      case 9:
+      case 10:
+        want("pageout", madvise_pageout(mm, span(first, end)), all_mapped(process, first, end));
+        break;
+      case 11: {
+        bool allowed = all_mapped(process, first, end);
+        for (std::uint64_t page = first; page < end && allowed; ++page) allowed = process.pages[page]->object == 0;
+        const Errno got = madvise_free(mm, span(first, end));
+        if (allowed) want("MADV_FREE", got, true);
+        for (std::uint64_t page = first; page < end; ++page) {
+          if (!process.pages[page]) continue;
+          if (process.pages[page]->object != 0) break;  // refused here
+          process.pages[page]->may_be_gone = true;
+        }
+        break;
+      }
+      case 12:
+        want("msync", msync(mm, span(first, end)), all_mapped(process, first, end));
+        break;
+      case 13:
+        want("clear_soft_dirty", clear_soft_dirty(mm), true);
+        break;
+      case 14: {
+        bool allowed = all_mapped(process, first, end);
+        for (std::uint64_t page = first; page < end && allowed; ++page) allowed = process.pages[page]->rights.read;
+        want("populate", madvise_populate(mm, span(first, end), false), allowed);
+        break;
+      }
+      case 15: {  // a driver's way in
         Pfn frame;
         Pte entry;
         const bool write = random_.below(2) != 0;
@@ -211,6 +242,7 @@ class Storm {
         if (got != Errno::ok) break;
         std::uint64_t value = 0;
         hardware().port().read(address_of(frame), &value, 8);
+        if (value == 0 && page->may_be_gone) process.pages[first]->value = 0;
         if (value != value_of(*page)) say("get_user_page found another page");
         hardware().memory().put(frame);
         break;
@@ -222,6 +254,7 @@ class Storm {
         const bool ok = core.write(at(page), 8, value) == AccessResult::ok;
         if (ok != (known && known->rights.write)) say(fmt::format("p{} page {}: written {}", number, page, ok));
         if (!ok) break;
+        known->may_be_gone = false;
         if (known->object == 0)
           known->value = value;
         else

@@ -1,17 +1,20 @@
 // Write faults on entries that forbid writing: the page is kept, or copied away.
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
+#include "models/mm/swap.hpp"
 
 namespace secmmu {
 
 namespace {
 
+// Rule: the swap cache's reference does not count if it can be given up.
 bool may_reuse(MmSystem& system, Pte entry) {
-  const Frame& frame = system.memory.frame(entry.frame());
+  Frame& frame = system.memory.frame(entry.frame());
   if (frame.use != FrameUse::anonymous) return false;
   if (system.behaviour.cow_reuse == "one-mapping") return frame.mappings == 1;
   if (system.behaviour.cow_reuse == "exclusive" && exclusive(entry)) return true;
-  return frame.references == 1;
+  if (frame.references > 1u + (frame.slot != kNoSlot)) return false;
+  return leave_swap_cache(system, entry.frame()) && frame.references == 1;
 }
 
 // The copy takes the place of the old page. page_table_lock is held, the old frame cannot be freed.
@@ -33,7 +36,7 @@ void replace(Mm& mm, const Vma& vma, Vpn page, Pfn fresh) {
   if (change_pte && behaviour.change_pte_first) notifier.change_pte(mm, page, fresh, true);
 
   announce_write(mm, page);
-  const Pte entry = with(entry_for(fresh, vma.attributes.rights, true), Pte::kDirty | kExclusive);
+  const Pte entry = with(entry_for(fresh, vma.attributes.rights, true), kWritten | kExclusive);
   store(mm, page, Pte{}, entry, "cow");
   if (change_pte && !behaviour.change_pte_first) notifier.change_pte(mm, page, fresh, true);
 
@@ -90,7 +93,7 @@ FaultResult write_fault(Mm& mm, const Vma& vma, Vpn page, Pte seen, std::string_
   if (!changed && (vma.attributes.shared || may_reuse(system, entry))) {
     // More rights need no flush: a TLB that does not know of them asks again.
     const std::uint64_t mine = vma.attributes.shared ? 0 : kExclusive;
-    store(mm, page, entry, with(entry, Pte::kWritable | Pte::kDirty | Pte::kAccessed | mine), "fault");
+    store(mm, page, entry, with(entry, Pte::kWritable | kWritten | Pte::kAccessed | mine), "fault");
     if (!vma.attributes.shared) {
       if (!exclusive(entry)) note_private(mm, page, entry.frame());
       ++mm.counters.cow_reuses;

@@ -27,7 +27,13 @@ Errno madvise_dontneed(Mm& mm, PageRange range) {
     lock_for_reading(mm);
     system.arbiter.step(system.costs.vma_work);
     std::uint64_t mapped = 0;
-    for (const Vma& piece : vmas_in(mm.vmas, range)) mapped += piece.pages.pages();
+    for (const Vma& piece : vmas_in(mm.vmas, range)) {
+      if (piece.attributes.locked) {
+        unlock_for_reading(mm);
+        return Errno::einval;
+      }
+      mapped += piece.pages.pages();
+    }
     zap_pages(mm, range);
     unlock_for_reading(mm);
     return mapped == range.pages() ? Errno::ok : Errno::enomem;

@@ -8,9 +8,11 @@
 
 namespace secmmu {
 
-// A bit that hardware ignores: the page is anonymous and this is its only mapping (Linux's PageAnonExclusive,
-// kept in the entry since there is but one). fork takes it away from both sides.
-inline constexpr std::uint64_t kExclusive = 1ULL << 9;
+inline constexpr std::uint64_t kExclusive = Pte::kExclusive;  // fork takes it away from both sides
+// What the kernel sets when it writes for a process: the page is dirty, also for who asks since when.
+inline constexpr std::uint64_t kWritten = Pte::kDirty | Pte::kSoftDirty;
+// What an entry keeps while its page is elsewhere.
+inline constexpr std::uint64_t kSoftDirtyAndProtected = Pte::kSoftDirty | Pte::kWriteProtected;
 
 constexpr bool exclusive(Pte entry) { return (entry.bits & kExclusive) != 0; }
 constexpr Pte with(Pte entry, std::uint64_t bits) { return {entry.bits | bits}; }
@@ -69,6 +71,11 @@ Errno system_call(Mm& mm, std::string_view call, PageRange pages, Body body) {
 std::string owner_name(Mm& mm, Vpn page);
 
 inline bool is_file(const VmaAttributes& attributes) { return attributes.shared && attributes.object->file(); }
+
+// Shared memory whose entries become writable only by a write fault: somebody wants to hear of the first write.
+inline bool wants_write_faults(const VmaAttributes& attributes) {
+  return is_file(attributes) || !attributes.soft_dirty || attributes.write_protect;
+}
 
 constexpr bool is_user_range(PageRange range) { return !range.empty() && range.end <= kWholeSpace.end; }
 

@@ -117,13 +117,27 @@ struct FaultHandled {
   std::uint32_t mm_id;
   Vpn page;
   bool write;
-  std::string_view how;  // zero_page, new_page, cow_copy, cow_reuse, shared, spurious, segv, oom
+  std::string_view how;  // zero_page, new_page, cow_copy, cow_reuse, shared, swap_in, spurious, segv, oom
   template <class V>
   void describe(V& visit) const {
     visit("mm", mm);
     visit("page", page);
     visit("write", write);
     visit("how", how);
+  }
+};
+struct IdlePageAsked {
+  static constexpr std::string_view kName = "idle_page";
+  static constexpr std::string_view kAbout = "Idle-page tracking was asked about a page.";
+  std::string_view mm;
+  std::uint32_t mm_id;
+  Vpn page;
+  std::string_view state;  // idle, used, absent
+  template <class V>
+  void describe(V& visit) const {
+    visit("mm", mm);
+    visit("page", page);
+    visit("state", state);
   }
 };
 struct MmapLockWanted {

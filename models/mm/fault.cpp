@@ -1,5 +1,6 @@
 // Page faults, of CPUs and of drivers that need a page.
 #include "models/mm/entries.hpp"
+#include "models/mm/swap.hpp"
 
 namespace secmmu {
 
@@ -42,7 +43,7 @@ FaultResult first_write_fault(Mm& mm, const Vma& vma, Vpn page, std::string_view
   const Pfn fresh = allocate_private(mm, page);
   if (fresh == kNoPfn) return FaultResult::out_of_memory;
   memory.clear(fresh);
-  if (map_frame(mm, page, with(entry_for(fresh, vma.attributes.rights, true), Pte::kDirty | kExclusive)))
+  if (map_frame(mm, page, with(entry_for(fresh, vma.attributes.rights, true), kWritten | kExclusive)))
     how = "new_page";
   else
     memory.put(fresh);
@@ -67,8 +68,9 @@ FaultResult shared_fault(Mm& mm, const Vma& vma, Vpn page, bool write, std::stri
     return FaultResult::out_of_memory;
   }
   if (object.file() && write) object.mark_dirty(offset);
-  const Pte entry = entry_for(frame, vma.attributes.rights, vma.attributes.rights.write && (write || !object.file()));
-  if (map_frame(mm, page, write ? with(entry, Pte::kDirty) : entry))
+  const bool writable = vma.attributes.rights.write && (write || !wants_write_faults(vma.attributes));
+  const Pte entry = entry_for(frame, vma.attributes.rights, writable);
+  if (map_frame(mm, page, write ? with(entry, kWritten) : entry))
     how = "shared";
   else
     memory.put(frame);
@@ -87,6 +89,7 @@ FaultResult resolve(Mm& mm, Vpn page, bool write, std::string_view& how) {
     if (vma.attributes.shared) return shared_fault(mm, vma, page, write, how);
     return write ? first_write_fault(mm, vma, page, how) : read_fault(mm, vma, page, how);
   }
+  if (seen.swap()) return swap_fault(mm, vma, page, seen, write, how);
   if (write && seen.present() && !seen.writable()) return write_fault(mm, vma, page, seen, how);
   return FaultResult::resolved;  // another fault was faster, or a TLB was behind
 }
@@ -169,6 +172,7 @@ Errno get_user_page_locked(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry)
     if (usable) {
       frame = entry.frame();
       mm.system.memory.get(frame);
+      mm.system.memory.frame(frame).idle = false;
     }
     mm.page_table_lock.unlock();
     if (usable) return Errno::ok;

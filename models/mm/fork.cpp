@@ -10,6 +10,15 @@ namespace {
 void share_page(Mm& parent, Mm& child, Vpn page) {
   announce_write(parent, page);
   const Pte old = parent.table.read(page);
+  if (old.swap()) {
+    const Pte both = without(old, kExclusive);
+    if (both != old) store(parent, page, old, both, "fork");
+    announce_write(child, page);
+    parent.system.swap.get(old.slot());
+    ++child.counters.swapped;
+    store(child, page, Pte{}, both, "fork");
+    return;
+  }
   const Pte shared = without(old, Pte::kWritable | kExclusive);
   if (shared != old) store(parent, page, old, shared, "fork");
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "models/mm/entries.hpp"
+#include "models/mm/swap.hpp"
 
 namespace secmmu {
 
@@ -83,6 +84,11 @@ ZapEnd zap_table(Gather& gather, PageRange pages, bool shared, std::string_view 
     announce_write(mm, page);
     const Pte entry = mm.table.read(page);
     store(mm, page, entry, Pte{}, why);
+    if (!entry.maps()) {  // no TLB knows of it
+      --mm.counters.swapped;
+      free_swap_entry(system, entry.slot());
+      continue;
+    }
     gather.changed(page);
     --mm.counters.resident;
     ++mm.counters.pages_unmapped;
@@ -92,7 +98,11 @@ ZapEnd zap_table(Gather& gather, PageRange pages, bool shared, std::string_view 
       system.memory.put(frame);  // never the last reference
       continue;
     }
-    if (shared && entry.dirty()) dirty_shared = true;
+    if (shared && entry.dirty()) {
+      dirty_shared = true;
+      note_dirty(system, frame);
+    }
+    if (shared && entry.accessed()) system.memory.frame(frame).idle = false;
     system.arbiter.step(system.costs.gather_page);
     if (!gather.add(frame)) {
       end = ZapEnd::full;

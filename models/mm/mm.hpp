@@ -14,6 +14,7 @@
 #include "models/cpu/shootdown.hpp"
 #include "models/memory/page_table.hpp"
 #include "models/memory/physical_memory.hpp"
+#include "models/memory/swap_area.hpp"
 #include "models/mm/shared_object.hpp"
 #include "models/mm/vma.hpp"
 #include "models/mm/vma_locks.hpp"
@@ -30,6 +31,8 @@ struct MmCosts {
   Time vma_work{400'000};  // find, split, merge
   Time pte_read{4'000};
   Time pte_write{10'000};
+  Time swap_write{1'500'000};  // a page to the swap area, and back
+  Time swap_read{1'000'000};
   Time gather_page{15'000};  // a page put on the list of pages to free after the flush
 };
 const ParameterTable<MmCosts>& mm_cost_table();
@@ -37,6 +40,7 @@ const ParameterTable<MmCosts>& mm_cost_table();
 struct MmConfig {
   // Linux's limit with 4 KiB pages: 8 in the gather itself, 19 further batches of 510.
   std::uint64_t gather_pages = 8 + 19 * 510;
+  std::uint64_t swap_slots = 65536;  // pages that the swap area holds
 };
 const ParameterTable<MmConfig>& mm_table();
 
@@ -48,7 +52,7 @@ struct MmBehaviour {
   std::string cow_notify = "start-end";      // invalidate-page | change-pte | start-end: how copy-on-write tells
   bool change_pte_first = true;              // change_pte comes before the new PTE is written (where it exists)
   // page-under-lock | page | range | start-range-end | start-end: how write-back tells of a PTE that it makes
-  // read-only
+  // read-only, and reclaim of one that it takes
   std::string clean_notify = "start-end";
 
   std::string huge_cut = "always";  // if-huge | always: whether the cut of a VMA announces a block without huge page
@@ -56,6 +60,7 @@ struct MmBehaviour {
   // --- when CPUs are flushed, and when pages are freed ---
   std::string gather_flush = "hull";        // whole-mm | hull: what the flush of a gather covers
   bool zap_flushes_under_lock = true;       // a zap that must flush early does so before it drops the PTE lock
+  std::string reclaim_flush = "deferred";   // at-once | deferred: reclaim flushes CPUs after a page's last mapping
   bool gather_collision = true;             // a gather that ends while another is open flushes everything
   std::string mprotect_flush = "gather";    // always | if-changed | gather
   std::string mremap_flush = "under-lock";  // each-page | after-move | dirty-under-lock | under-lock
@@ -97,6 +102,7 @@ class MmSystem {
   MmCosts costs;
   MmConfig config;
   MmBehaviour behaviour;
+  SwapArea swap;
   std::function<bool()> interrupted;  // asked when all locks of an mm are taken: is a signal pending? Empty: no
   Mutex all_locks_mutex;              // one taker of all locks at a time, whatever its mm
 
@@ -110,6 +116,7 @@ class MmSystem {
   Pfn zero_page();
   Pfn zero_page_if_any() const { return zero_page_; }
   SharedObject& create_object(std::uint64_t pages, bool file);
+  SharedObject* object(std::uint64_t id);  // nullptr: it is gone
   // VMAs that mapped so many of its pages are gone; with the last of them it goes itself. Points.
   void unmap_object(SharedObject& object, std::uint64_t pages);
   const std::vector<std::unique_ptr<SharedObject>>& objects() const { return objects_; }
@@ -121,6 +128,7 @@ class MmSystem {
   std::vector<std::unique_ptr<SharedObject>> objects_;
   Pfn zero_page_ = kNoPfn;
   std::uint64_t anon_vmas_ = 0;
+  std::uint64_t created_objects_ = 0;
 };
 
 class Mm final : public AddressSpace {
@@ -150,6 +158,7 @@ class Mm final : public AddressSpace {
     std::uint64_t pages_unmapped = 0;
     std::uint64_t pages_freed = 0;
     std::int64_t resident = 0;  // PTEs that map a frame
+    std::int64_t swapped = 0;   // PTEs that name a slot of the swap area
   } counters;
 
   const std::string& name() const override { return name_; }
@@ -204,6 +213,18 @@ Errno madvise_dontneed(Mm& mm, PageRange range);                   // ENOMEM if 
 // What a driver does to the pages of its own mapping (zap_page_range): no system call, and no lock of the mm's; as the
 // last user of the memory it needs none. Never sleeps, if no subscriber does.
 void zap_pages(Mm& mm, PageRange range);
+// The pages need not be kept: as long as nobody writes them again, reclaim may throw them away (MADV_FREE).
+Errno madvise_free(Mm& mm, PageRange range);  // EINVAL for memory that is not private, or locked; ENOMEM
+// The pages were not used of late, whatever the entries say; MADV_PAGEOUT has reclaim look at them at once.
+Errno madvise_cold(Mm& mm, PageRange range);     // EINVAL for locked memory; ENOMEM
+Errno madvise_pageout(Mm& mm, PageRange range);  // the same
+// Faults in turn, as if each page were read or written. EINVAL where that is not allowed; ENOMEM
+Errno madvise_populate(Mm& mm, PageRange range, bool write);
+Errno clear_referenced(Mm& mm);  // /proc/PID/clear_refs, 1: no page was used
+Errno clear_soft_dirty(Mm& mm);  // 4: no page was written; the next write of each takes a fault
+// Idle-page tracking (/sys/kernel/mm/page_idle/bitmap), by where pages are mapped.
+void mark_idle(Mm& mm, PageRange range);
+bool is_idle(Mm& mm, Vpn page);
 // Punches a hole into the shared object that is mapped there: out of every address space, then freed.
 Errno madvise_remove(Mm& mm, PageRange range);  // EINVAL if a part is not mapped, or not shared
 // Writes back what was written to the files that are mapped there; afterwards a write faults again, which is how
@@ -246,6 +267,8 @@ Errno get_user_page(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry);
 // look at VMAs: an entry says enough. A point.
 bool get_user_page_fast(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry);
 Errno get_user_page_locked(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry);  // mmap_lock is held
+// The page was written, says an unmapping, or a driver of its device.
+void note_dirty(MmSystem& system, Pfn frame);
 // Lockless look at the PTE, as a driver in atomic context does it. A point.
 Pte lookup_pte(Mm& mm, Vpn page);
 

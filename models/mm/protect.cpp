@@ -15,11 +15,14 @@ Pte changed_entry(const MmBehaviour& behaviour, Pte old, const VmaAttributes& at
   if (attributes.rights.none()) return with(fresh, Pte::kProtNone | Pte::kNoExecute);
   fresh = with(fresh, Pte::kPresent | (attributes.rights.execute ? 0 : Pte::kNoExecute));
   bool writable = attributes.rights.write;
+  // Who follows writes hears of the first one to an entry that says nothing of it yet.
+  const bool followed = (!attributes.soft_dirty && !old.soft_dirty()) || (old.bits & Pte::kWriteProtected) != 0;
   if (writable && !attributes.shared) {
     const bool own = exclusive(old) && (behaviour.mprotect_upgrade == "exclusive" || old.dirty());
-    writable = behaviour.mprotect_upgrade != "never" && own;
+    writable = behaviour.mprotect_upgrade != "never" && own && !followed;
+  } else if (wants_write_faults(attributes)) {
+    writable = writable && old.dirty() && !followed;  // a clean page waits for the write that dirties it
   }
-  if (is_file(attributes)) writable = writable && old.dirty();  // a clean page waits for the write that dirties it
   return writable ? with(fresh, Pte::kWritable) : fresh;
 }
 
@@ -41,7 +44,7 @@ bool change_entries(Gather& gather, PageRange range, const VmaAttributes& attrib
       const Pte old = mm.table.read(page);
       const Pte fresh = changed_entry(mm.system.behaviour, old, attributes);
       any = true;
-      if (fresh == old) continue;
+      if (!old.maps() || fresh == old) continue;
       store(mm, page, old, fresh, "protect");
       if (needs_flush(old, fresh)) gather.changed(page);
     }

@@ -21,9 +21,10 @@ bool move_table(Mm& mm, PageRange from, Vpn to, PageRange& pending) {
     const Pte entry = mm.table.read(page);
     store(mm, page, entry, Pte{}, "move");
     if (when == "each-page") flush_tlbs(mm, one_page(page));
-    dirty |= entry.dirty();
+    dirty |= entry.present() && entry.dirty();
     announce_write(mm, target);
-    store(mm, target, Pte{}, entry, "move");
+    store(mm, target, Pte{}, with(entry, Pte::kSoftDirty), "move");
+    if (!entry.present()) continue;
     changed = changed.empty() ? one_page(page) : PageRange{changed.first, page + 1};
   }
   // Rule (v4.19 on): under the lock, for whoever finds the page at its new place may free it, and may not meet

@@ -7,30 +7,61 @@ namespace secmmu {
 
 namespace {
 
-std::vector<Mapping> mappings_in(Mm& mm, const SharedObject& object, std::uint64_t first, std::uint64_t end) {
+using Belongs = std::function<bool(const VmaAttributes&)>;
+
+// The VMAs that belong, as far as they show the offsets [first, end) of their backing.
+std::vector<Mapping> mappings_in(Mm& mm, const Belongs& belongs, std::uint64_t first, std::uint64_t end) {
   std::vector<Mapping> mappings;
   for (const Vma& vma : mm.vmas_in(kWholeSpace)) {
-    if (!vma.attributes.shared || vma.attributes.object != &object) continue;
+    if (!belongs(vma.attributes)) continue;
     const std::uint64_t offset = vma.offset_of(vma.pages.first);
     const std::uint64_t low = std::max(first, offset);
     const std::uint64_t high = std::min(end, offset + vma.pages.pages());
-    if (low < high) mappings.push_back({&mm, {vma.pages.first + (low - offset), vma.pages.first + (high - offset)}});
+    if (low >= high) continue;
+    mappings.push_back(
+        {&mm, {vma.pages.first + (low - offset), vma.pages.first + (high - offset)}, vma.attributes.locked});
   }
   return mappings;
 }
 
-}  // namespace
-
 // By number: a fork may bring further address spaces meanwhile, and they come last.
-void for_each_mapping(MmSystem& system, const SharedObject& object, std::uint64_t first, std::uint64_t end,
-                      const std::function<void(const Mapping&)>& visit) {
-  for (std::size_t number = 0; number < system.spaces().size(); ++number) {
+void walk(MmSystem& system, const Belongs& belongs, std::uint64_t first, std::uint64_t end,
+          const std::function<bool(const Mapping&)>& visit) {
+  bool more = true;
+  for (std::size_t number = 0; more && number < system.spaces().size(); ++number) {
     Mm& mm = *system.spaces()[number];
-    if (mappings_in(mm, object, first, end).empty()) continue;
+    if (mappings_in(mm, belongs, first, end).empty()) continue;
     mm.lock_rmap();
-    for (const Mapping& mapping : mappings_in(mm, object, first, end)) visit(mapping);
+    for (const Mapping& mapping : mappings_in(mm, belongs, first, end)) {
+      more = visit(mapping);
+      if (!more) break;
+    }
     mm.unlock_rmap();
   }
+}
+
+}  // namespace
+
+void for_each_mapping(MmSystem& system, const SharedObject& object, std::uint64_t first, std::uint64_t end,
+                      const std::function<void(const Mapping&)>& visit) {
+  walk(
+      system, [&object](const VmaAttributes& attributes) { return attributes.object == &object; }, first, end,
+      [&visit](const Mapping& mapping) {
+        visit(mapping);
+        return true;
+      });
+}
+
+void for_each_mapping(MmSystem& system, Pfn frame, const std::function<bool(const Mapping&)>& visit) {
+  const Frame& page = system.memory.frame(frame);
+  const std::uint64_t family = page.mapping;
+  const SharedObject* object = page.use == FrameUse::shared ? system.object(family) : nullptr;
+  if (object == nullptr && (page.use != FrameUse::anonymous || family == 0)) return;
+  const auto belongs = [object, family](const VmaAttributes& attributes) {
+    if (object != nullptr) return attributes.object == object;
+    return attributes.anon_vma == family || std::ranges::find(attributes.inherited, family) != attributes.inherited.end();
+  };
+  walk(system, belongs, page.index, page.index + 1, visit);
 }
 
 }  // namespace secmmu

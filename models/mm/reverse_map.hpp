@@ -1,4 +1,4 @@
-// Where the pages of a shared object are mapped: Linux's rmap of files and of shared memory.
+// Where the pages of a shared object, or one page of any kind, may be mapped: Linux's rmap.
 #pragma once
 
 #include <functional>
@@ -10,6 +10,7 @@ namespace secmmu {
 struct Mapping {
   Mm* mm;
   PageRange pages;
+  bool locked = false;  // by mlock
 };
 // Calls `visit` for whoever maps the offsets [first, end) of the object, in order of creation. Rule: who comes from
 // here does not hold the mmap_lock of those address spaces, so it works beside any system call of theirs; but it holds
@@ -17,5 +18,10 @@ struct Mapping {
 // visit.
 void for_each_mapping(MmSystem& system, const SharedObject& object, std::uint64_t first, std::uint64_t end,
                       const std::function<void(const Mapping&)>& visit);
+// The same for the VMAs that may map this page, those whose family of private pages, or whose object, it belongs to, at
+// its offset; until `visit` answers false.
+//
+// Rule: only the page table tells whether one of them does. After a fork the children's VMAs are among them.
+void for_each_mapping(MmSystem& system, Pfn frame, const std::function<bool(const Mapping&)>& visit);
 
 }  // namespace secmmu

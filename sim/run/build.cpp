@@ -34,6 +34,7 @@ PlatformConfig platform_config(const Scenario& scenario) {
   PlatformConfig config;
   apply(machine_table(), &config.machine, "machine", scenario.machine);
   apply(memory_table(), &config.memory, "machine.memory", scenario.machine);
+  apply(mm_table(), &config.mm, "machine.mm", scenario.machine);
   apply(fault_table(), &config.faults, "machine.fault", scenario.machine);
   apply(tlb_table(), &config.tlb, "machine.tlb", scenario.machine);
   apply(machine_cost_rows(), &config.costs, "machine.cost", scenario.machine);

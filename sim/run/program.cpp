@@ -7,6 +7,7 @@
 
 #include "sim/run/access_pattern.hpp"
 #include "sim/run/driver_verbs.hpp"
+#include "sim/run/memory_verbs.hpp"
 #include "sim/run/lackey_program.hpp"
 
 namespace secmmu {
@@ -28,19 +29,6 @@ Rights rights_of(Protection protection) {
       return {true, true, true};
   }
   return {};
-}
-
-// The buffer that a step names, nullptr if it does not exist (yet, or any more).
-BufferPlace* buffer_of(ActorProgram& program, const std::string& name) {
-  const auto it = program.process->buffers.find(name);
-  return it == program.process->buffers.end() ? nullptr : &it->second;
-}
-
-// The pages of a step that named none are those of the whole buffer as it is now.
-PageRange pages_of_step(const BufferPlace& buffer, const Step& step) {
-  const Vpn first = buffer.at.page();
-  if (step.end_page == 0) return {first, first + buffer.pages};
-  return {first + step.first_page, first + step.end_page};
 }
 
 std::string_view text(Errno result) { return errno_name(result); }
@@ -265,9 +253,22 @@ const std::vector<std::pair<std::string_view, Verb>>& verb_functions() {
 
 }  // namespace
 
+BufferPlace* buffer_of(ActorProgram& program, const std::string& name) {
+  const auto it = program.process->buffers.find(name);
+  return it == program.process->buffers.end() ? nullptr : &it->second;
+}
+
+// The pages of a step that named none are those of the whole buffer as it is now.
+PageRange pages_of_step(const BufferPlace& buffer, const Step& step) {
+  const Vpn first = buffer.at.page();
+  if (step.end_page == 0) return {first, first + buffer.pages};
+  return {first + step.first_page, first + step.end_page};
+}
+
 std::vector<std::string_view> program_verbs() {
   std::vector<std::string_view> names{"loop"};
   for (const auto& [name, function] : verb_functions()) names.push_back(name);
+  for (const auto& [name, function] : memory_verbs()) names.push_back(name);
   for (const auto& [name, function] : driver_verbs()) names.push_back(name);
   return names;
 }
@@ -349,8 +350,9 @@ bool ActorProgram::once(const Step& step) {
   world.doing(step.mark, [&] {
     for (const auto& [name, function] : driver_verbs())
       if (name == step.verb) result = perform(step, function);
-    for (const auto& [name, function] : verb_functions())
-      if (name == step.verb) result = has_exited && !waits ? "ESRCH" : perform(step, function);
+    for (const auto* table : {&verb_functions(), &memory_verbs()})
+      for (const auto& [name, function] : *table)
+        if (name == step.verb) result = has_exited && !waits ? "ESRCH" : perform(step, function);
   });
   const bool ended = told_to_end();
   if (inside) leave_kernel(*process->mm);

@@ -64,6 +64,10 @@ class ProgramListener {
   ~ProgramListener() = default;
 };
 
+// The buffer that a step names, nullptr if it does not exist (yet, or any more); and the pages that the step means.
+BufferPlace* buffer_of(ActorProgram& program, const std::string& name);
+PageRange pages_of_step(const BufferPlace& buffer, const Step& step);
+
 // The verbs that programs and scripts can execute; the result is "ok" or the name of an error.
 std::vector<std::string_view> program_verbs();
 std::vector<std::string_view> script_verbs();

@@ -83,6 +83,7 @@ Catalogue make_catalogue() {
   known.groups = {
       {"machine", "Cores, and how the seed stretches time.", &machine_table()},
       {"machine.memory", "Physical memory.", &memory_table()},
+      {"machine.mm", "The memory manager.", &mm_table()},
       {"machine.fault", "What the environment does to the kernel, for it to survive.", &fault_table()},
       {"machine.tlb", "The TLB that every core has.", &tlb_table()},
       {"machine.cost", "What every kind of step takes, in modelled time.", &machine_cost_rows()},

@@ -1,0 +1,46 @@
+// Idle-page tracking: pages are marked idle, and stay so until somebody uses them.
+#include "models/mm/entries.hpp"
+#include "models/mm/reclaim.hpp"
+
+namespace secmmu {
+
+namespace {
+
+// The page that is mapped there if it is one that reclaim knows, with a reference; kNoPfn if not.
+Pfn tracked_page(Mm& mm, Vpn page) {
+  announce_read(mm, page);
+  const Pte entry = mm.table.read(page);
+  if (!entry.maps()) return kNoPfn;
+  const FrameUse use = mm.system.memory.frame(entry.frame()).use;
+  if (use != FrameUse::anonymous && use != FrameUse::shared) return kNoPfn;
+  mm.system.memory.get(entry.frame());
+  return entry.frame();
+}
+
+}  // namespace
+
+// Rule: uses up to now are forgotten first, those of devices, too.
+void mark_idle(Mm& mm, PageRange range) {
+  for (Vpn page = range.first; page < range.end; page = page + 1) {
+    const Pfn frame = tracked_page(mm, page);
+    if (frame == kNoPfn) continue;
+    clear_references(mm.system, frame);
+    mm.system.memory.frame(frame).idle = true;
+    mm.system.memory.put(frame);
+  }
+}
+
+bool is_idle(Mm& mm, Vpn page) {
+  const Pfn frame = tracked_page(mm, page);
+  std::string_view state = mm.table.read(page).maps() ? "used" : "absent";
+  if (frame != kNoPfn) {
+    const Frame& tracked = mm.system.memory.frame(frame);
+    if (tracked.idle) clear_references(mm.system, frame);
+    if (tracked.idle) state = "idle";
+    mm.system.memory.put(frame);
+  }
+  mm.system.arbiter.bus().emit(IdlePageAsked{mm.name(), mm.id(), page, state});
+  return state == "idle";
+}
+
+}  // namespace secmmu

@@ -1,0 +1,153 @@
+// Reclaim of chosen pages, MADV_FREE and swap: what is said in which order, and that the pages come back.
+#include <doctest/doctest.h>
+
+#include "models/mm/test_stage.hpp"
+
+using namespace secmmu;
+using namespace secmmu::literals;
+using namespace secmmu::testing;
+
+namespace {
+
+std::string page_out(std::string_view kernel, const Act& before) {
+  return play(
+      kernel, before, [](Stage& stage) { CHECK(madvise_pageout(*stage.mm, stage.pages(0, 8)) == Errno::ok); }, true);
+}
+
+}  // namespace
+
+TEST_CASE("PAGEOUT: page by page to the swap area, then one flush of what was made old") {
+  const auto two = [](Stage& stage) {
+    CHECK(stage.write(1, 1));
+    CHECK(stage.write(2, 2));
+    CHECK(stage.read(5) == 0);  // the zero page is nobody's
+  };
+  CHECK(page_out("v6.1", two) ==
+        "S CLEAR 1-2, 1:rw>-, V 1-2, V 1-2, E 1-2, F 1-2, free, S CLEAR 2-3, 2:rw>-, V 2-3, V 2-3, E 2-3, F 2-3, free, "
+        "F 1-3, V 1-3");
+  CHECK(page_out("v6.10", two) ==
+        "S CLEAR 1-2, 1:rw>-, E 1-2, F 1-2, T 1-2, free, S CLEAR 2-3, 2:rw>-, E 2-3, F 2-3, T 2-3, free, F 1-3, T 1-3");
+  CHECK(page_out("v3.15", two) == "1:rw>-, F 1-2, I 1, free, 2:rw>-, F 2-3, I 2, free, F 1-3");
+  CHECK(page_out("v3.2", two) == "1:rw>-, F 1-2, I 1, free, 2:rw>-, F 2-3, I 2, free, F all");
+}
+
+TEST_CASE("PAGEOUT leaves pages that another process maps, and reclaims shared ones without a word under the lock") {
+  CHECK(page_out("v6.1", [](Stage& stage) {
+          CHECK(stage.write(1, 1));
+          stage.fork_child();
+        }) == "");
+  CHECK(page_out("v6.1", [](Stage& stage) {
+          CHECK(munmap(*stage.mm, stage.pages(0, 8)) == Errno::ok);
+          CHECK(stage.map(0, 8, kReadWrite, true) == Errno::ok);
+          CHECK(stage.write(1, 1));
+        }) == "S CLEAR 1-2, 1:rw>-, V 1-2, E 1-2, F 1-2, free, F 1-2, V 1-2");
+}
+
+TEST_CASE("a page comes back from the swap area with its content, silently, and as its owner's own") {
+  const auto back = [](bool write) {
+    return play(
+        "v6.1",
+        [](Stage& stage) {
+          CHECK(stage.write(1, 77));
+          CHECK(madvise_pageout(*stage.mm, stage.pages(0, 8)) == Errno::ok);
+          CHECK(stage.mm->counters.swapped == 1);
+        },
+        [write](Stage& stage) {
+          if (!write) CHECK(stage.read(1) == 77);
+          CHECK(stage.write(1, 78));
+          CHECK(stage.mm->counters.swapped == 0);
+          CHECK(stage.mm->system.swap.used() == 0);
+        });
+  };
+  CHECK(back(true) == "1:->rw");
+  CHECK(back(false) == "1:->ro, 1:ro>rw");
+}
+
+TEST_CASE("a swapped page that fork shared: the first writer copies, the last one keeps") {
+  CHECK(play(
+            "v6.1",
+            [](Stage& stage) {
+              CHECK(stage.write(1, 77));
+              CHECK(madvise_pageout(*stage.mm, stage.pages(0, 8)) == Errno::ok);
+              stage.fork_child();
+            },
+            [](Stage& stage) {
+              CHECK(stage.read(1) == 77);
+              CHECK(stage.write(1, 78));
+              load_on(*stage.child, stage.core());
+              std::uint64_t value = 0;
+              CHECK(stage.core().read(stage.at(1), 8, value) == AccessResult::ok);
+              CHECK(value == 77);
+              load_on(*stage.mm, stage.core());
+            }) == "1:->ro, S CLEAR 1-2, 1:ro>-, F 1-2, C 1, 1:->rw, E 1-2");
+}
+
+TEST_CASE("MADV_FREE keeps the pages until reclaim comes, and those that were written since for good") {
+  const auto run = [](bool write_again) {
+    return play(
+        "v6.1",
+        [write_again](Stage& stage) {
+          CHECK(stage.write(1, 77));
+          CHECK(madvise_free(*stage.mm, stage.pages(0, 8)) == Errno::ok);
+          if (write_again) CHECK(stage.write(1, 78));
+        },
+        [write_again](Stage& stage) {
+          CHECK(madvise_pageout(*stage.mm, stage.pages(0, 8)) == Errno::ok);
+          CHECK(stage.read(1) == (write_again ? 78 : 0));
+        },
+        true);
+  };
+  CHECK(run(false) == "S CLEAR 1-2, 1:rw>-, V 1-2, V 1-2, E 1-2, F 1-2, free, 1:->ro");
+  CHECK(run(true) == "S CLEAR 1-2, 1:rw>-, 1:->rw, V 1-2, E 1-2, F 1-2, F 1-2, V 1-2");
+}
+
+TEST_CASE("MADV_FREE announces the piece and flushes what was young or dirty; COLD only flushes what was young") {
+  const auto touched = [](Stage& stage) {
+    CHECK(stage.write(1, 1));
+    CHECK(stage.read(3) == 0);
+    CHECK(stage.write(4, 4));
+  };
+  CHECK(play(
+            "v6.1", touched, [](Stage& stage) { CHECK(madvise_free(*stage.mm, stage.pages(0, 8)) == Errno::ok); },
+            true) == "S CLEAR 0-8, V 0-8, E 0-8, F 1-5, V 1-5");
+  CHECK(play(
+            "v6.1", touched,
+            [](Stage& stage) {
+              CHECK(madvise_cold(*stage.mm, stage.pages(0, 8)) == Errno::ok);
+              CHECK(madvise_cold(*stage.mm, stage.pages(0, 8)) == Errno::ok);
+            },
+            true) == "F 1-5, V 1-5");
+}
+
+TEST_CASE("clearing soft-dirty forbids writing everywhere; the next write is silent, and seen") {
+  CHECK(play("v6.1", touch_four, [](Stage& stage) {
+          CHECK(clear_soft_dirty(*stage.mm) == Errno::ok);
+          CHECK_FALSE(stage.mm->peek(stage.pages(1, 2).first).soft_dirty());
+          stage.log.text += " |";
+          CHECK(stage.write(1, 5));
+          CHECK(stage.mm->peek(stage.pages(1, 2).first).soft_dirty());
+        }) == "S SOFT_DIRTY all, 1:rw>ro, 2:rw>ro, 3:rw>ro, 4:rw>ro, E all, F all |, 1:ro>rw");
+}
+
+TEST_CASE("idle pages stay idle until somebody uses them") {
+  CHECK(play("v6.1", touch_four, [](Stage& stage) {
+          mark_idle(*stage.mm, stage.pages(1, 4));
+          stage.core().flush(stage.mm->id(), kWholeSpace);
+          CHECK(stage.read(2) == 2);
+          CHECK(is_idle(*stage.mm, stage.pages(1, 2).first));
+          CHECK_FALSE(is_idle(*stage.mm, stage.pages(2, 3).first));
+          CHECK(is_idle(*stage.mm, stage.pages(3, 4).first));
+          CHECK_FALSE(is_idle(*stage.mm, stage.pages(4, 5).first));  // never marked
+          CHECK_FALSE(is_idle(*stage.mm, stage.pages(6, 7).first));  // not there
+        }) == "");
+}
+
+TEST_CASE("without room in the swap area private pages stay") {
+  CHECK(play("v6.1", touch_four, [](Stage& stage) {
+          stage.mm->system.config.swap_slots = 1;
+          CHECK(madvise_pageout(*stage.mm, stage.pages(0, 8)) == Errno::ok);
+          CHECK(stage.mm->counters.swapped == 1);
+          CHECK(stage.mm->counters.resident == 3);
+          CHECK(stage.read(3) == 3);
+        }) == "S CLEAR 1-2, 1:rw>-, E 1-2, F 1-2, free, F 1-5");
+}

@@ -1,0 +1,126 @@
+#include "models/mm/swap.hpp"
+
+#include "models/mm/entries.hpp"
+
+namespace secmmu {
+
+bool add_to_swap(MmSystem& system, Pfn frame) {
+  const auto slot = system.swap.take(system.config.swap_slots);
+  if (!slot) return false;
+  system.swap.cache(*slot, frame);
+  system.memory.frame(frame).slot = *slot;
+  system.memory.frame(frame).dirty = true;  // nothing is in the slot yet
+  system.memory.get(frame);
+  return true;
+}
+
+bool leave_swap_cache(MmSystem& system, Pfn frame) {
+  const std::uint64_t slot = system.memory.frame(frame).slot;
+  if (slot == kNoSlot) return true;
+  if (system.swap.users(slot) != 0) return false;
+  drop_from_swap_cache(system, frame);
+  return true;
+}
+
+void drop_from_swap_cache(MmSystem& system, Pfn frame) {
+  Frame& page = system.memory.frame(frame);
+  system.swap.uncache(page.slot);
+  page.slot = kNoSlot;
+  page.dirty = true;  // its content is nowhere else any more
+  system.memory.put(frame);
+}
+
+void write_to_swap(MmSystem& system, Pfn frame) {
+  system.arbiter.step(system.costs.swap_write, reads(ObjectKind::frame_bytes, 0, frame.value));
+  Frame& page = system.memory.frame(frame);
+  system.swap.write(page.slot, system.memory.bytes(frame));
+  page.dirty = false;
+}
+
+void read_from_swap(MmSystem& system, std::uint64_t slot, Pfn frame) {
+  system.arbiter.step(system.costs.swap_read, writes(ObjectKind::frame_bytes, 0, frame.value));
+  system.swap.read(slot, system.memory.bytes(frame));
+}
+
+void free_swap_entry(MmSystem& system, std::uint64_t slot) {
+  const Pfn cached = system.swap.cached(slot);
+  const bool last = system.swap.users(slot) == 1;
+  system.swap.put(slot);
+  if (last && cached != kNoPfn && system.memory.frame(cached).mappings == 0) drop_from_swap_cache(system, cached);
+}
+
+namespace {
+
+// The page for a slot, with a reference for the caller; kNoPfn: no frame is free.
+//
+// Rule: where the device answers at once, a slot that one entry names needs no cache: the page is this process's own.
+Pfn page_of_slot(Mm& mm, Vpn page, Pte entry, bool& fresh) {
+  MmSystem& system = mm.system;
+  const std::uint64_t slot = entry.slot();
+  fresh = false;
+  if (const Pfn cached = system.swap.cached(slot); cached != kNoPfn) {
+    system.memory.get(cached);
+    return cached;
+  }
+  const bool alone = system.swap.users(slot) == 1;
+  const Pfn frame = allocate_private(mm, page);
+  if (frame == kNoPfn || mm.table.read(page) != entry) return frame;  // the second: seen again under the lock
+  read_from_swap(system, slot, frame);
+  if (alone || mm.table.read(page) != entry) {
+    fresh = true;
+    return frame;
+  }
+  if (const Pfn cached = system.swap.cached(slot); cached != kNoPfn) {  // somebody else was faster
+    system.memory.get(cached);
+    system.memory.put(frame);
+    return cached;
+  }
+  system.swap.cache(slot, frame);
+  system.memory.frame(frame).slot = slot;
+  system.memory.get(frame);
+  return frame;
+}
+
+}  // namespace
+
+// Rule: a page that was this process's own when it went is so when it comes back, and a write makes it writable at
+// once. Otherwise the entry forbids writing, and a write goes on as any write to a shared page.
+FaultResult swap_fault(Mm& mm, const Vma& vma, Vpn page, Pte entry, bool write, std::string_view& how) {
+  MmSystem& system = mm.system;
+  PhysicalMemory& memory = system.memory;
+  bool fresh = false;
+  const Pfn frame = page_of_slot(mm, page, entry, fresh);
+  if (frame == kNoPfn) return FaultResult::out_of_memory;
+  mm.page_table_lock.lock();
+  announce_write(mm, page);
+  if (mm.table.read(page) != entry) {
+    mm.page_table_lock.unlock();
+    memory.put(frame);
+    return FaultResult::resolved;
+  }
+  Frame& found = memory.frame(frame);
+  system.swap.put(entry.slot());
+  if (found.slot != kNoSlot && (vma.attributes.locked || (write && found.references == 2)))
+    leave_swap_cache(system, frame);
+  Pte restored = without(entry_for(frame, vma.attributes.rights, false), kSoftDirtyAndProtected);
+  restored = with(restored, entry.bits & kSoftDirtyAndProtected);
+  const bool own = exclusive(entry) || fresh || found.references == 1;
+  bool copies = write;
+  if (own) {
+    note_private(mm, page, frame);
+    restored = with(restored, kExclusive);
+    if (write && (entry.bits & Pte::kWriteProtected) == 0) {
+      restored = with(restored, Pte::kWritable | kWritten);
+      copies = false;
+    }
+  }
+  store(mm, page, entry, restored, "swap-in");
+  ++found.mappings;
+  ++mm.counters.resident;
+  --mm.counters.swapped;
+  mm.page_table_lock.unlock();
+  how = "swap_in";
+  return copies ? write_fault(mm, vma, page, restored, how) : FaultResult::resolved;
+}
+
+}  // namespace secmmu
