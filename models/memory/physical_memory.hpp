@@ -51,7 +51,6 @@ struct Frame {
   bool young = false;            // used, says idle-page tracking, which took the accessed bits
   bool lazy_free = false;        // MADV_FREE: may be thrown away as long as nobody writes it
   std::uint64_t allocation = 0;  // ordinal of the allocation that owns it now; 0: never allocated
-  bool dirty = false;            // a device's driver says so: it was written, and its data are nowhere else
 };
 
 class PhysicalMemory : public sc_core::sc_module {

@@ -79,6 +79,7 @@ void make_old(Gather& gather, PageRange table, std::vector<Pfn>* isolated) {
 }
 
 Errno advise_cold(Mm& mm, PageRange range, bool pageout) {
+  require(mm.system.behaviour.pageout, pageout ? "MADV_PAGEOUT" : "MADV_COLD");
   return system_call(mm, "madvise", range, [&] {
     if (!is_user_range(range)) return Errno::einval;
     return for_each_piece(mm, range, [&](const Vma& piece) {
@@ -100,6 +101,7 @@ Errno advise_cold(Mm& mm, PageRange range, bool pageout) {
 
 // Rule: announced as a discard is, though nothing goes yet. Private memory only.
 Errno madvise_free(Mm& mm, PageRange range) {
+  require(mm.system.behaviour.lazy_free, "MADV_FREE");
   return system_call(mm, "madvise", range, [&] {
     if (!is_user_range(range)) return Errno::einval;
     return for_each_piece(mm, range, [&](const Vma& piece) {
@@ -125,6 +127,7 @@ Errno madvise_pageout(Mm& mm, PageRange range) { return advise_cold(mm, range, t
 // Rule: like the accesses themselves, page by page. What the VMA forbids is refused when it is come to, the pages
 // before it are there.
 Errno madvise_populate(Mm& mm, PageRange range, bool write) {
+  require(mm.system.behaviour.populate, write ? "MADV_POPULATE_WRITE" : "MADV_POPULATE_READ");
   return system_call(mm, "madvise", range, [&] {
     if (!is_user_range(range)) return Errno::einval;
     lock_for_reading(mm);

@@ -53,6 +53,11 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
                   "How the out-of-memory reaper takes pages: there is none; without a word to subscribers; only from "
                   "processes without subscribers; only if none of them may block; or VMA by VMA, with a start that may "
                   "not block and may be refused.")
+          .flag("soft_dirty", &B::soft_dirty, "Soft-dirty bits tell which pages were written since they were cleared.")
+          .flag("idle_tracking", &B::idle_tracking, "Pages can be marked idle, to see later which were used.")
+          .flag("lazy_free", &B::lazy_free, "madvise knows MADV_FREE.")
+          .flag("pageout", &B::pageout, "madvise knows MADV_COLD and MADV_PAGEOUT.")
+          .flag("populate", &B::populate, "madvise knows MADV_POPULATE_READ and MADV_POPULATE_WRITE.")
           .choice("fault_lock", &B::fault_lock, {"mmap-lock", "anonymous-vma-lock", "vma-lock"},
                   "What the fault of a CPU holds: mmap_lock for reading; or, if that is enough, the lock of its VMA "
                   "alone, first for private memory that has had a page, then for all but a first private page.")

@@ -41,6 +41,7 @@ Errno clear_referenced(Mm& mm) {
 // Rule: to see the next write, every entry forbids it. One announcement for the whole address space; the flush of the
 // CPUs comes after its end, with mmap_lock still held.
 Errno clear_soft_dirty(Mm& mm) {
+  require(mm.system.behaviour.soft_dirty, "the soft-dirty bit");
   return system_call(mm, "clear_refs", kWholeSpace, [&] {
     lock_for_writing(mm);
     lock_vmas_for_writing(mm, kWholeSpace);

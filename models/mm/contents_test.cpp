@@ -206,9 +206,11 @@ class Storm {
         break;
       case 9:
       case 10:
+        if (!mm_world().system->behaviour.pageout) break;
         want("pageout", madvise_pageout(mm, span(first, end)), all_mapped(process, first, end));
         break;
       case 11: {
+        if (!mm_world().system->behaviour.lazy_free) break;
         bool allowed = all_mapped(process, first, end);
         for (std::uint64_t page = first; page < end && allowed; ++page) allowed = process.pages[page]->object == 0;
         const Errno got = madvise_free(mm, span(first, end));
@@ -224,9 +226,11 @@ class Storm {
         want("msync", msync(mm, span(first, end)), all_mapped(process, first, end));
         break;
       case 13:
+        if (!mm_world().system->behaviour.soft_dirty) break;
         want("clear_soft_dirty", clear_soft_dirty(mm), true);
         break;
       case 14: {
+        if (!mm_world().system->behaviour.populate) break;
         bool allowed = all_mapped(process, first, end);
         for (std::uint64_t page = first; page < end && allowed; ++page) allowed = process.pages[page]->rights.read;
         want("populate", madvise_populate(mm, span(first, end), false), allowed);

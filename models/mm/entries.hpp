@@ -1,6 +1,8 @@
 // What every operation does with page-table entries, and the frame of a system call.
 #pragma once
 
+#include <string>
+
 #include <boost/container/small_vector.hpp>
 
 #include "models/mm/events.hpp"
@@ -65,6 +67,11 @@ Errno system_call(Mm& mm, std::string_view call, PageRange pages, Body body) {
   const Errno result = body();
   arbiter.bus().emit(SyscallEnd{mm.name(), mm.id(), call, errno_name(result)});
   return result;
+}
+
+// A call that this kernel does not have.
+inline void require(bool has, const char* what) {
+  if (!has) throw AbsentInKernel(std::string(what) + " does not exist in this kernel");
 }
 
 // Whom reports name as the owner of a page: "app 0x7f0000001000". Built only if somebody listens.

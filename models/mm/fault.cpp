@@ -200,6 +200,7 @@ bool get_user_page_fast(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry) {
   if (!entry.present() || (write && !entry.writable())) return false;
   frame = entry.frame();
   mm.system.memory.get(frame);
+  mm.system.memory.frame(frame).idle = false;
   return true;
 }
 

@@ -21,6 +21,7 @@ Pfn tracked_page(Mm& mm, Vpn page) {
 
 // Rule: uses up to now are forgotten first, those of devices, too.
 void mark_idle(Mm& mm, PageRange range) {
+  require(mm.system.behaviour.idle_tracking, "idle-page tracking");
   for (Vpn page = range.first; page < range.end; page = page + 1) {
     const Pfn frame = tracked_page(mm, page);
     if (frame == kNoPfn) continue;
@@ -31,6 +32,7 @@ void mark_idle(Mm& mm, PageRange range) {
 }
 
 bool is_idle(Mm& mm, Vpn page) {
+  require(mm.system.behaviour.idle_tracking, "idle-page tracking");
   const Pfn frame = tracked_page(mm, page);
   std::string_view state = mm.table.read(page).maps() ? "used" : "absent";
   if (frame != kNoPfn) {

@@ -73,6 +73,13 @@ struct MmBehaviour {
   // absent | unannounced | skips-subscribed | skips-blockable | asks: how it takes pages from a dying process
   std::string reaper = "asks";
 
+  // --- calls that came later ---
+  bool soft_dirty = true;     // which pages were written can be asked
+  bool idle_tracking = true;  // which pages were used, too
+  bool lazy_free = true;      // MADV_FREE
+  bool pageout = true;        // MADV_COLD and MADV_PAGEOUT
+  bool populate = true;       // MADV_POPULATE_READ and MADV_POPULATE_WRITE
+
   // --- locks ---
   // mmap-lock | anonymous-vma-lock | vma-lock: what a page fault holds
   std::string fault_lock = "vma-lock";

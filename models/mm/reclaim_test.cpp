@@ -1,6 +1,7 @@
 // Reclaim of chosen pages, MADV_FREE and swap: what is said in which order, and that the pages come back.
 #include <doctest/doctest.h>
 
+#include "models/mm/reclaim.hpp"
 #include "models/mm/test_stage.hpp"
 
 using namespace secmmu;
@@ -12,6 +13,28 @@ namespace {
 std::string page_out(std::string_view kernel, const Act& before) {
   return play(
       kernel, before, [](Stage& stage) { CHECK(madvise_pageout(*stage.mm, stage.pages(0, 8)) == Errno::ok); }, true);
+}
+
+// As reclaim itself does it, which looks twice: the first time it finds that the pages were used.
+std::string reclaim_two(std::string_view kernel) {
+  return play(
+      kernel,
+      [](Stage& stage) {
+        CHECK(stage.write(1, 1));
+        CHECK(stage.write(2, 2));
+      },
+      [](Stage& stage) {
+        MmSystem& system = stage.mm->system;
+        for (const int look : {1, 2})
+          for (const std::uint64_t page : {1, 2}) {
+            const Pfn frame = stage.mm->peek(stage.pages(page, page + 1).first).frame();
+            system.memory.get(frame);
+            const bool gone = reclaim_page(system, frame);
+            CHECK(gone == (look == 2));
+            if (!gone) system.memory.put(frame);
+          }
+      },
+      true);
 }
 
 }  // namespace
@@ -27,8 +50,43 @@ TEST_CASE("PAGEOUT: page by page to the swap area, then one flush of what was ma
         "F 1-3, V 1-3");
   CHECK(page_out("v6.10", two) ==
         "S CLEAR 1-2, 1:rw>-, E 1-2, F 1-2, T 1-2, free, S CLEAR 2-3, 2:rw>-, E 2-3, F 2-3, T 2-3, free, F 1-3, T 1-3");
-  CHECK(page_out("v3.15", two) == "1:rw>-, F 1-2, I 1, free, 2:rw>-, F 2-3, I 2, free, F 1-3");
-  CHECK(page_out("v3.2", two) == "1:rw>-, F 1-2, I 1, free, 2:rw>-, F 2-3, I 2, free, F all");
+}
+
+TEST_CASE("reclaim tells of each page: by invalidate_page, then by invalidate_range, then by ranges") {
+  const std::string one_by_one = "1:rw>-, F 1-2, I 1, free, 2:rw>-, F 2-3, I 2, free";
+  CHECK(reclaim_two("v2.6.27") == one_by_one);
+  CHECK(reclaim_two("v3.15") == one_by_one);
+  CHECK(reclaim_two("v4.13-rc") == "1:rw>-, V 1-2, F 1-2, free, 2:rw>-, V 2-3, F 2-3, free");
+  CHECK(reclaim_two("v6.1") ==
+        "S CLEAR 1-2, 1:rw>-, V 1-2, V 1-2, E 1-2, F 1-2, free, S CLEAR 2-3, 2:rw>-, V 2-3, V 2-3, E 2-3, F 2-3, free");
+}
+
+TEST_CASE("advice that came later is absent before, and never a success") {
+  const auto absent = [](std::string_view kernel, auto call) {
+    bool thrown = false;
+    play(
+        kernel, [](Stage&) {},
+        [&](Stage& stage) {
+          try {
+            call(*stage.mm, stage.pages(0, 8));
+          } catch (const AbsentInKernel&) {
+            thrown = true;
+          }
+        });
+    return thrown;
+  };
+  const auto pageout = [](Mm& mm, PageRange pages) { return madvise_pageout(mm, pages); };
+  const auto lazy = [](Mm& mm, PageRange pages) { return madvise_free(mm, pages); };
+  const auto populate = [](Mm& mm, PageRange pages) { return madvise_populate(mm, pages, true); };
+  const auto soft_dirty = [](Mm& mm, PageRange) { return clear_soft_dirty(mm); };
+  CHECK(absent("v4.19", pageout));
+  CHECK_FALSE(absent("v5.5", pageout));
+  CHECK(absent("v3.15", lazy));
+  CHECK_FALSE(absent("v4.14", lazy));
+  CHECK(absent("v5.5", populate));
+  CHECK_FALSE(absent("v6.1", populate));
+  CHECK(absent("v3.9", soft_dirty));
+  CHECK_FALSE(absent("v3.15", soft_dirty));
 }
 
 TEST_CASE("PAGEOUT leaves pages that another process maps, and reclaims shared ones without a word under the lock") {

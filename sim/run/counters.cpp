@@ -49,6 +49,8 @@ const std::vector<Row<Mm>>& process_rows() {
       {"pages_freed", "pages", "Frames given back by unmapping.", [](const Mm& m) { return m.counters.pages_freed; }},
       {"resident", "pages", "PTEs that map a frame at the end.",
        [](const Mm& m) { return static_cast<std::uint64_t>(m.counters.resident); }},
+      {"swapped", "pages", "PTEs that name a slot of the swap area at the end.",
+       [](const Mm& m) { return static_cast<std::uint64_t>(m.counters.swapped); }},
       {"users", "count", "mm_users at the end.",
        [](const Mm& m) { return static_cast<std::uint64_t>(const_cast<Mm&>(m).users().value()); }},
       {"count", "count", "mm_count at the end.",

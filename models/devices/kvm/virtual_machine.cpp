@@ -98,7 +98,7 @@ std::vector<PageRange> VirtualMachine::zapped_ranges(PageRange host) const {
 Pte VirtualMachine::take_out(Vpn guest, std::string_view why) {
   const Pte old = table.clear(guest, why);
   if (old.dirty() && module_.protocol.dirty_to_page) {
-    module_.mms.memory.frame(old.frame()).dirty = true;
+    note_dirty(module_.mms, old.frame());
     ++module_.counters.dirty;
   }
   return old;
