@@ -126,20 +126,6 @@ struct FaultHandled {
     visit("how", how);
   }
 };
-struct IdlePageAsked {
-  static constexpr std::string_view kName = "idle_page";
-  static constexpr std::string_view kAbout = "Idle-page tracking was asked about a page.";
-  std::string_view mm;
-  std::uint32_t mm_id;
-  Vpn page;
-  std::string_view state;  // idle, used, absent
-  template <class V>
-  void describe(V& visit) const {
-    visit("mm", mm);
-    visit("page", page);
-    visit("state", state);
-  }
-};
 struct MmapLockWanted {
   static constexpr std::string_view kName = "mmap_lock";
   static constexpr std::string_view kAbout = "State of an mm's mmap lock: free, read or write.";

@@ -31,18 +31,15 @@ void mark_idle(Mm& mm, PageRange range) {
   }
 }
 
-bool is_idle(Mm& mm, Vpn page) {
+Idleness idleness(Mm& mm, Vpn page) {
   require(mm.system.behaviour.idle_tracking, "idle-page tracking");
   const Pfn frame = tracked_page(mm, page);
-  std::string_view state = mm.table.read(page).maps() ? "used" : "absent";
-  if (frame != kNoPfn) {
-    const Frame& tracked = mm.system.memory.frame(frame);
-    if (tracked.idle) clear_references(mm.system, frame);
-    if (tracked.idle) state = "idle";
-    mm.system.memory.put(frame);
-  }
-  mm.system.arbiter.bus().emit(IdlePageAsked{mm.name(), mm.id(), page, state});
-  return state == "idle";
+  if (frame == kNoPfn) return mm.table.read(page).maps() ? Idleness::used : Idleness::absent;
+  const Frame& tracked = mm.system.memory.frame(frame);
+  if (tracked.idle) clear_references(mm.system, frame);
+  const bool idle = tracked.idle;
+  mm.system.memory.put(frame);
+  return idle ? Idleness::idle : Idleness::used;
 }
 
 }  // namespace secmmu

@@ -231,7 +231,8 @@ Errno clear_referenced(Mm& mm);  // /proc/PID/clear_refs, 1: no page was used
 Errno clear_soft_dirty(Mm& mm);  // 4: no page was written; the next write of each takes a fault
 // Idle-page tracking (/sys/kernel/mm/page_idle/bitmap), by where pages are mapped.
 void mark_idle(Mm& mm, PageRange range);
-bool is_idle(Mm& mm, Vpn page);
+enum class Idleness { idle, used, absent };  // absent: no page is there
+Idleness idleness(Mm& mm, Vpn page);
 // Punches a hole into the shared object that is mapped there: out of every address space, then freed.
 Errno madvise_remove(Mm& mm, PageRange range);  // EINVAL if a part is not mapped, or not shared
 // Writes back what was written to the files that are mapped there; afterwards a write faults again, which is how

@@ -189,14 +189,17 @@ TEST_CASE("clearing soft-dirty forbids writing everywhere; the next write is sil
 
 TEST_CASE("idle pages stay idle until somebody uses them") {
   CHECK(play("v6.1", touch_four, [](Stage& stage) {
+          const auto state = [&stage](std::uint64_t page) {
+            return idleness(*stage.mm, stage.pages(page, page + 1).first);
+          };
           mark_idle(*stage.mm, stage.pages(1, 4));
           stage.core().flush(stage.mm->id(), kWholeSpace);
           CHECK(stage.read(2) == 2);
-          CHECK(is_idle(*stage.mm, stage.pages(1, 2).first));
-          CHECK_FALSE(is_idle(*stage.mm, stage.pages(2, 3).first));
-          CHECK(is_idle(*stage.mm, stage.pages(3, 4).first));
-          CHECK_FALSE(is_idle(*stage.mm, stage.pages(4, 5).first));  // never marked
-          CHECK_FALSE(is_idle(*stage.mm, stage.pages(6, 7).first));  // not there
+          CHECK(state(1) == Idleness::idle);
+          CHECK(state(2) == Idleness::used);
+          CHECK(state(3) == Idleness::idle);
+          CHECK(state(4) == Idleness::used);  // never marked
+          CHECK(state(6) == Idleness::absent);
         }) == "");
 }
 

@@ -99,6 +99,10 @@ Steps attach_device(const Operation& operation) { return named("register", opera
 // The translation says who the child is.
 Steps make_child(const Operation&) { return named("fork", ""); }
 
+Steps clear_bits(const Operation& operation) {
+  return plain(operation.word == "1" ? "clear_referenced" : "clear_soft_dirty")(operation);
+}
+
 Steps move_elsewhere(const Operation& operation) {
   Step step = range_step("mremap", operation);
   step.name = operation.target;
@@ -145,16 +149,16 @@ std::vector<OperationRow> make_operations() {
       {"mprotect", range_and(rights), with_rights("mprotect")},
       {"mmap_fixed", range_and(fresh_rights), with_rights("mmap_fixed")},
       {"dontneed", kRange, on_pages("dontneed")},
-      {"free", kRange},
-      {"cold", kRange},
-      {"pageout", kRange},
+      {"free", kRange, on_pages("lazyfree")},
+      {"cold", kRange, on_pages("cold")},
+      {"pageout", kRange, on_pages("pageout")},
       {"remove", kRange, on_pages("remove")},
       {"mergeable", kRange},
       {"unmergeable", kRange},
       {"hugepage", kRange},
       {"nohugepage", kRange},
-      {"populate_read", kRange},
-      {"populate_write", kRange},
+      {"populate_read", kRange, on_pages("populate_read")},
+      {"populate_write", kRange, on_pages("populate_write")},
       {"collapse", kRange},
       {"wipeonfork", kRange},
       {"dontfork", kRange},
@@ -164,9 +168,9 @@ std::vector<OperationRow> make_operations() {
       {"mremap_size", {kBuffer, {"OLD", Form::pages, &Operation::first}, {"NEW", Form::pages, &Operation::pages}}, resize},
       {"move", kRange},
       {"ksm", kWholeBuffer},
-      {"clear_refs", {one_of("1|4", {"1", "4"})}},
-      {"idle", kRange},
-      {"isidle", kRange},
+      {"clear_refs", {one_of("1|4", {"1", "4"})}, clear_bits},
+      {"idle", kRange, on_pages("mark_idle")},
+      {"isidle", kRange, on_pages("count_idle")},
       {"khugepaged", kWholeBuffer},
       {"mrelease", kWholeBuffer},
       {"truncate", {kBuffer, {"N", Form::first, &Operation::first}}},

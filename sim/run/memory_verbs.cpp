@@ -33,7 +33,12 @@ std::string_view do_count_idle(ActorProgram& program, const Step& step) {
   if (buffer == nullptr) return "EINVAL";
   std::uint64_t idle = 0;
   const PageRange pages = pages_of_step(*buffer, step);
-  for (Vpn page = pages.first; page < pages.end; page = page + 1) idle += is_idle(*program.process->mm, page) ? 1 : 0;
+  for (Vpn page = pages.first; page < pages.end; page = page + 1) {
+    const Idleness state = idleness(*program.process->mm, page);
+    if (state == Idleness::idle) ++idle;
+    if (program.world.listener != nullptr)
+      program.world.listener->answered(program, state == Idleness::absent ? "-" : state == Idleness::idle ? "1" : "0");
+  }
   std::optional<std::uint64_t> want = step.want;
   if (const auto it = step.want_by_kernel.find(program.world.kernel); it != step.want_by_kernel.end())
     want = it->second;
