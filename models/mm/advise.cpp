@@ -124,26 +124,22 @@ Errno madvise_free(Mm& mm, PageRange range) {
 Errno madvise_cold(Mm& mm, PageRange range) { return advise_cold(mm, range, false); }
 Errno madvise_pageout(Mm& mm, PageRange range) { return advise_cold(mm, range, true); }
 
-// Rule: like the accesses themselves, page by page. What the VMA forbids is refused when it is come to, the pages
-// before it are there.
+// Rule: like the accesses themselves, page by page. Holes are passed over, as other advice does; what a VMA forbids is
+// refused when it is come to, and the pages before it are there.
 Errno madvise_populate(Mm& mm, PageRange range, bool write) {
   require(mm.system.behaviour.populate, write ? "MADV_POPULATE_WRITE" : "MADV_POPULATE_READ");
   return system_call(mm, "madvise", range, [&] {
     if (!is_user_range(range)) return Errno::einval;
-    lock_for_reading(mm);
-    Errno answer = Errno::ok;
-    for (Vpn page = range.first; page < range.end && answer == Errno::ok; page = page + 1) {
-      Pfn frame{};
-      Pte entry;
-      if (mm.vma_at(page).pages.empty())
-        answer = Errno::enomem;
-      else if (answer = get_user_page_locked(mm, page, write, frame, entry); answer == Errno::ok)
+    return for_each_piece(mm, range, [&](const Vma& piece) {
+      for (Vpn page = piece.pages.first; page < piece.pages.end; page = page + 1) {
+        Pfn frame{};
+        Pte entry;
+        const Errno answer = get_user_page_locked(mm, page, write, frame, entry);
+        if (answer != Errno::ok) return answer == Errno::efault ? Errno::einval : answer;
         mm.system.memory.put(frame);
-      else if (answer == Errno::efault)
-        answer = Errno::einval;
-    }
-    unlock_for_reading(mm);
-    return answer;
+      }
+      return Errno::ok;
+    });
   });
 }
 

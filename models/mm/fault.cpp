@@ -67,13 +67,13 @@ FaultResult shared_fault(Mm& mm, const Vma& vma, Vpn page, bool write, std::stri
     memory.put(frame);
     return FaultResult::out_of_memory;
   }
-  if (object.file() && write) object.mark_dirty(offset);
   const bool writable = vma.attributes.rights.write && (write || !wants_write_faults(vma.attributes));
   const Pte entry = entry_for(frame, vma.attributes.rights, writable);
   if (map_frame(mm, page, write ? with(entry, kWritten) : entry))
     how = "shared";
   else
     memory.put(frame);
+  if (object.file() && write) object.mark_dirty(offset);
   return FaultResult::resolved;
 }
 

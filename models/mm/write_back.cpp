@@ -47,7 +47,7 @@ void make_clean_in(const Mapping& mapping, Pfn frame) {
 }
 
 // Rule: page by page, ascending, those that were written. The page is clean before its entries are, so that a
-// write in between is not forgotten.
+// write in between is not forgotten; and nobody can write when it is looked at again.
 void write_back(MmSystem& system, SharedObject& object, std::uint64_t first, std::uint64_t end) {
   const std::vector<std::uint64_t> written(object.dirty().lower_bound(first), object.dirty().lower_bound(end));
   for (const std::uint64_t offset : written) {
@@ -55,8 +55,14 @@ void write_back(MmSystem& system, SharedObject& object, std::uint64_t first, std
     if (page == object.pages().end() || !object.take_dirty(offset)) continue;
     const Pfn frame = page->second;
     system.memory.get(frame);
-    for_each_mapping(system, object, offset, offset + 1,
-                     [frame](const Mapping& mapping) { make_clean_in(mapping, frame); });
+    bool writable = false;
+    for_each_mapping(system, object, offset, offset + 1, [&](const Mapping& mapping) {
+      make_clean_in(mapping, frame);
+      const Pte entry = mapping.mm->peek(mapping.pages.first);
+      writable |= entry.maps() && (entry.writable() || entry.dirty());
+    });
+    // What devices said of their writes while they were told is written back with the page.
+    if (!writable) object.take_dirty(offset);
     system.memory.put(frame);
   }
 }

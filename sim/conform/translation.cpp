@@ -23,6 +23,10 @@ class Translator {
     scenario_.kernels = {kernel};
     scenario_.limit = kLimit;
     scenario_.machine.push_back({"machine.cpus", std::uint64_t{1}, {}});
+    // What runs between two operations (another process, the recorder itself) uses the TLB too: almost nothing of a
+    // process is left there when its next operation begins.
+    scenario_.machine.push_back({"machine.tlb.entries", std::uint64_t{1}, {}});
+    scenario_.machine.push_back({"machine.tlb.ways", std::uint64_t{1}, {}});
     add_process(std::string(kProcess), "");
     scenario_.devices.push_back(recorder_device());
   }
