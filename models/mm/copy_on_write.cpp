@@ -42,6 +42,7 @@ void replace(Mm& mm, const Vma& vma, Vpn page, Pfn fresh) {
 
   --system.memory.frame(old.frame()).mappings;
   ++system.memory.frame(fresh).mappings;
+  forget_in_swap_cache(system, old.frame());
   system.memory.put(old.frame());  // the mapping's reference; the fault has its own
 }
 

@@ -48,8 +48,10 @@ void Gather::flush() {
 void Gather::flush_and_free() {
   flush();
   PhysicalMemory& memory = mm.system.memory;
-  for (const Pfn frame : pages_)
+  for (const Pfn frame : pages_) {
+    forget_in_swap_cache(mm.system, frame);
     if (memory.put(frame)) ++mm.counters.pages_freed;
+  }
   pages_.clear();
   for (const Pfn table : tables_) memory.put(table);
   tables_.clear();

@@ -159,7 +159,7 @@ TEST_CASE("MADV_FREE keeps the pages until reclaim comes, and those that were wr
   CHECK(run(true) == "S CLEAR 1-2, 1:rw>-, 1:->rw, V 1-2, E 1-2, F 1-2, F 1-2, V 1-2");
 }
 
-TEST_CASE("MADV_FREE announces the piece and flushes what was young or dirty; COLD only flushes what was young") {
+TEST_CASE("MADV_FREE announces the piece and flushes what was young or dirty, COLD only flushes what was young") {
   const auto touched = [](Stage& stage) {
     CHECK(stage.write(1, 1));
     CHECK(stage.read(3) == 0);
@@ -177,7 +177,7 @@ TEST_CASE("MADV_FREE announces the piece and flushes what was young or dirty; CO
             true) == "F 1-5, V 1-5");
 }
 
-TEST_CASE("clearing soft-dirty forbids writing everywhere; the next write is silent, and seen") {
+TEST_CASE("clearing soft-dirty forbids writing everywhere, the next write is silent, and seen") {
   CHECK(play("v6.1", touch_four, [](Stage& stage) {
           CHECK(clear_soft_dirty(*stage.mm) == Errno::ok);
           CHECK_FALSE(stage.mm->peek(stage.pages(1, 2).first).soft_dirty());

@@ -30,6 +30,11 @@ void drop_from_swap_cache(MmSystem& system, Pfn frame) {
   system.memory.put(frame);
 }
 
+void forget_in_swap_cache(MmSystem& system, Pfn frame) {
+  if (system.memory.frame(frame).slot != kNoSlot && system.memory.frame(frame).mappings == 0)
+    leave_swap_cache(system, frame);
+}
+
 void write_to_swap(MmSystem& system, Pfn frame) {
   system.arbiter.step(system.costs.swap_write, reads(ObjectKind::frame_bytes, 0, frame.value));
   Frame& page = system.memory.frame(frame);

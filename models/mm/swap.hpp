@@ -12,6 +12,8 @@ bool add_to_swap(MmSystem& system, Pfn frame);
 bool leave_swap_cache(MmSystem& system, Pfn frame);
 // Out of it in any case: the page goes, its content stays in the slot. Puts the cache's reference.
 void drop_from_swap_cache(MmSystem& system, Pfn frame);
+// A mapping of the page is gone: if it was the last one, and no entry names the slot, nobody will look for it there.
+void forget_in_swap_cache(MmSystem& system, Pfn frame);
 // Writes the page's content to its slot. A point.
 void write_to_swap(MmSystem& system, Pfn frame);
 // An entry that named the slot is gone; a page in the swap cache that nobody maps goes with the last one.
