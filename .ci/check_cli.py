@@ -151,6 +151,13 @@ def wrong_usage(desk):
         (["list", "kernels", "rules"], "'rules' is one word too many"),
         (["explain", "use-after-fre"], "no rule 'use-after-fre', .*; did you mean 'use-after-free'\\?"),
         (["schema", "x"], "'x' is one word too many"),
+        (["conform"], "PATH is missing"),
+        (["conform", "x", "--kernel", "v6.2x"], "no kernel 'v6.2x'"),
+        (["conform", "x", "--kernel", "v6.1", "--kernel", "v3.2"], "--kernel: recordings are played on one kernel"),
+        (["conform", "x", "--record", clean], "--record plays a scenario"),
+        (["conform", "--record", clean, "--report", "x"], "--report is about recordings"),
+        (["conform", "x", "--report", ""], "--report: '' is no file"),
+        (["conform", "x", "--jobs", "0"], "--jobs: '0' is out of range"),
         (["run", clean, "--ot", "x"], "no option '--ot'; did you mean '--out'\\?"),
         (["run", clean, "--kernal=v6.10"], "no option '--kernal'; did you mean '--kernel'\\?"),
         (["check", clean, "--seed", "1"], "no option '--seed'"),
@@ -442,7 +449,50 @@ def closed_output(desk):
     desk.expect(not list((desk.folder / "closed-out").rglob(".*")), "a closed pipe leaves half-written files")
 
 
-CHECKS = [help_is_complete, wrong_usage, wrong_input, lists_and_explanations, verdicts, colours, files, many,
+RECORDING = """case {name}
+setup anon a 4
+setup cw a 0 4 1
+> watch a
+= ok
+> munmap a 0 2
+= ok
+start UNMAP 0 2 blockable pte={pte}
+invalidate_range 0 2
+end UNMAP 0 2 pte=none
+invalidate_range 0 2
+"""
+
+
+def recordings(desk):
+    same = desk.file("rec/a/same.txt", RECORDING.format(name="same", pte="rw"))
+    other = desk.file("rec/b/other.txt", RECORDING.format(name="other", pte="ro"))
+    wrong = desk.file("wrong.txt", RECORDING.format(name="wrong", pte="rx"))
+    desk.ends(desk.play("conform", same), 0, r"\A\S*same\.txt: identical\n(.*\n)*1 of 1 recordings identical\n\Z")
+    run = desk.play("conform", "rec", "--diff", "--report", "deep/report.json", "--jobs", "2")
+    desk.ends(run, 1, r"\Arec/a/same\.txt: identical\nrec/b/other\.txt:8: > munmap a 0 2: recorded '.*ro', played '.*rw'\n"
+                      r"  6: > munmap a 0 2\n(.*\n)*.*pte=ro \| .*pte=rw\n(.*\n)*1 of 2 recordings identical\n\Z")
+    try:
+        report = json.loads((desk.folder / "deep/report.json").read_text())
+        desk.expect((report["identical"], report["recordings"]) == (1, 2), f"the report of two recordings: {report}")
+        desk.expect([one["line"] for one in report["files"][1]["differences"]] == [8], "the report has other differences")
+        page = (desk.folder / "deep/report.html").read_text()
+        desk.expect("1 of 2 recordings identical" in page and "http" not in page, "the page is not complete in itself")
+    except (OSError, ValueError, LookupError) as error:
+        desk.expect(False, f"--report: {error}")
+    desk.ends(desk.play("conform", same, wrong), 2, err=r"wrong\.txt:8:27: error: no state 'pte=rx', expected .*; did you mean 'pte=r[ow]'\?")
+    desk.ends(desk.play("conform", "nowhere.txt"), 2, err=r"nowhere\.txt: error: there is no such file")
+    (desk.folder / "empty").mkdir()
+    desk.ends(desk.play("conform", "empty"), 2, err=r"empty: error: there is no recording")
+    # What is recorded of a scenario is a recording.
+    scenario = desk.file("sc.yaml", race("sc").replace("kind: probe", "kind: gru"))
+    run = desk.play("conform", "--record", scenario)
+    desk.ends(run, 0, r"\Acase sc\nsetup anon buf 1\nsetup populate_write buf 0 1\n> watch buf\n= ok\n(.*\n)*> munmap buf 0 1\n= ok\nstart UNMAP 0 1 blockable pte=rw\n")
+    run = desk.play("conform", "--record", scenario, "--kernel", "v6.1", "--kernel", "v6.10", "--diff")
+    desk.ends(run, 1, r"sc\.yaml: v6\.1 and v6\.10: munmap buf 0 1: v6\.1 tells 'invalidate_range 0 1', v6\.10 tells nothing \(1 more\)\n")
+    desk.ends(desk.play("conform", "--record", same), 2, err=r"same\.txt:1:")
+
+
+CHECKS = [help_is_complete, wrong_usage, wrong_input, lists_and_explanations, verdicts, colours, files, many, recordings,
           a_worker_that_crashes, signals, closed_output]
 
 

@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
-#include "notifier/kernel.hpp"
 #include "sim/commands/command.hpp"
 #include "sim/commands/usage.hpp"
 #include "sim/conform/comparison.hpp"
@@ -25,10 +25,10 @@ using namespace conform;
 struct Request {
   std::vector<std::string> paths;
   bool diff = false;
-  std::string report;
-  std::string scenario;  // --record
+  std::optional<std::string> report;
+  std::optional<std::string> scenario;  // --record
   std::vector<std::string> kernels;
-  unsigned jobs = 1;
+  std::optional<std::string> jobs;
 };
 
 // The files that a path stands for: itself, or the .txt files of a folder, but its README.
@@ -52,11 +52,9 @@ bool write_report(const Report& report, const std::string& file) {
   else
     page.replace_extension(".html");
   try {
-    for (const auto& [path, text] : {std::pair(json, report_json(report)), std::pair(page, report_html(report))}) {
-      OutputFile out(path);
-      out.write(text);
-      out.commit();
-    }
+    const FileSet files(json.has_parent_path() ? json.parent_path() : ".");
+    files.write(json.filename().string(), report_json(report));
+    files.write(page.filename().string(), report_html(report));
   } catch (const OutputError& error) {
     fmt::print(stderr, "secmmu conform: error: {}\n", error.what());
     return false;
@@ -66,16 +64,16 @@ bool write_report(const Report& report, const std::string& file) {
 
 // The scenario's run as a recording; of several kernels, how the others differ from the first.
 int record_scenario(const Request& request) {
-  const ParseResult parsed = parse_scenario_file(request.scenario);
+  const ParseResult parsed = parse_scenario_file(*request.scenario);
   for (const Diagnostic& error : parsed.errors) fmt::print(stderr, "{}", to_text(error));
   if (!parsed.scenario) return static_cast<int>(ExitCode::input);
   const RecordedScenario recorded = record(*parsed.scenario, request.kernels);
   if (!recorded.refused.empty()) {
-    fmt::print(stderr, "{}: error: {}\n", request.scenario, recorded.refused);
+    fmt::print(stderr, "{}: error: {}\n", *request.scenario, recorded.refused);
     return static_cast<int>(ExitCode::input);
   }
   if (!recorded.fault.empty()) {
-    fmt::print(stderr, "{}: internal fault: {}\n", request.scenario, recorded.fault);
+    fmt::print(stderr, "{}: internal fault: {}\n", *request.scenario, recorded.fault);
     return static_cast<int>(ExitCode::fault);
   }
   if (recorded.recordings.size() == 1) {
@@ -85,7 +83,7 @@ int record_scenario(const Request& request) {
   ExitCode code = ExitCode::held;
   for (std::size_t i = 1; i < recorded.recordings.size(); ++i) {
     Recording first = recorded.recordings.front();
-    first.path = fmt::format("{}: {} and {}", request.scenario, request.kernels[0], request.kernels[i]);
+    first.path = fmt::format("{}: {} and {}", *request.scenario, request.kernels[0], request.kernels[i]);
     std::vector<std::vector<Line>> lines;
     for (const Block& block : recorded.recordings[i].blocks) lines.push_back(block.lines);
     const Comparison comparison = compare(first, lines);
@@ -97,6 +95,8 @@ int record_scenario(const Request& request) {
 }
 
 int conform_to(const Request& request) {
+  PlayOptions play;
+  if (request.jobs) play.jobs = static_cast<unsigned>(number_option("--jobs", *request.jobs, 1, 256));
   std::vector<Recording> recordings;
   bool sound = true;
   for (const std::string& path : request.paths) {
@@ -116,9 +116,7 @@ int conform_to(const Request& request) {
   }
   if (!sound) return static_cast<int>(ExitCode::input);
 
-  PlayOptions play;
   play.kernel = request.kernels.front();
-  play.jobs = request.jobs;
   ExitCode code = ExitCode::held;
   Report report;
   report.kernel = request.kernels.front();
@@ -138,23 +136,34 @@ int conform_to(const Request& request) {
     if (request.diff) fmt::print("{}", side_by_side(one.recording, one.comparison));
     if (!one.identical()) code = more_serious(code, ExitCode::failed);
   });
-  if (!request.report.empty() && !write_report(report, request.report)) code = more_serious(code, ExitCode::input);
+  if (request.report && !write_report(report, *request.report)) code = more_serious(code, ExitCode::input);
   fmt::print("\n{}\n{} of {} recordings identical\n", table_of(report.counts()), report.identical(), recordings.size());
   return static_cast<int>(code);
+}
+
+void check_usage(const Request& request) {
+  if (request.scenario && !request.paths.empty())
+    throw WrongUsage("--record plays a scenario, no recordings: expected no PATH beside it");
+  if (request.scenario && request.report)
+    throw WrongUsage("--report is about recordings: expected no --record beside it");
+  if (!request.scenario && request.paths.empty()) throw WrongUsage("PATH is missing: recordings, or folders of them");
+  if (!request.scenario && request.kernels.size() > 1) throw WrongUsage("--kernel: recordings are played on one kernel, expected one");
+  if (request.report && request.report->empty()) throw WrongUsage("--report: '' is no file");
 }
 
 }  // namespace
 
 void add_conform_command(CLI::App& program, Action& chosen) {
   auto request = std::make_shared<Request>();
-  CLI::App* command = program.add_subcommand(
-      "conform", "Plays recordings of a real kernel, and says where our machine differs.");
+  CLI::App* command =
+      program.add_subcommand("conform", "Plays recordings of a real kernel, and says where our machine differs.");
   command->footer("Exit codes: 0 all are identical; 1 one is not; 2 wrong usage or input; 3 internal fault.");
   command->add_option("PATH", request->paths, "Recordings, or folders of them.")->type_name("");
   command->add_flag("--diff", request->diff, "Shows all differences side by side.");
   command->add_option("--report", request->report, "Writes all of it as JSON, and beside it as a page (.html).")
       ->type_name("FILE");
-  command->add_option("--record", request->scenario, "Instead: plays a scenario and prints what it told, as a recording.")
+  command
+      ->add_option("--record", request->scenario, "Instead: plays a scenario and prints what it told, as a recording.")
       ->type_name("SCENARIO");
   command
       ->add_option("--kernel", request->kernels,
@@ -163,22 +172,17 @@ void add_conform_command(CLI::App& program, Action& chosen) {
       ->expected(1)
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command->add_option("--jobs", request->jobs, "How many workers play at a time; 1 if absent.")
-      ->type_name("N")
-      ->check(CLI::Range(1u, 64u));
+  command->add_option("--jobs", request->jobs, "How many workers play at a time; 1 if absent.")->type_name("N");
   command->callback([request, &chosen] {
     chosen = [request] {
-      for (const std::string& kernel : request->kernels)
-        if (!find_kernel(kernel)) return usage_error("conform", unknown_kernel(kernel));
-      if (request->kernels.empty()) request->kernels = {"v6.1"};
-      if (!request->scenario.empty()) {
-        if (!request->paths.empty())
-          return usage_error("conform", "--record plays a scenario, no recordings: expected no PATH beside it");
-        return record_scenario(*request);
+      try {
+        request->kernels = kernels_option(request->kernels);
+        if (request->kernels.empty()) request->kernels = {"v6.1"};
+        check_usage(*request);
+        return request->scenario ? record_scenario(*request) : conform_to(*request);
+      } catch (const WrongUsage& error) {
+        return usage_error("conform", error.what());
       }
-      if (request->paths.empty()) return usage_error("conform", "PATH is missing: recordings, or folders of them");
-      if (request->kernels.size() > 1) return usage_error("conform", "--kernel is there twice, expected once");
-      return conform_to(*request);
     };
   });
 }

@@ -41,18 +41,6 @@ struct Request {
   bool verbose = false;
 };
 
-struct WrongUsage : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-std::uint64_t number(std::string_view option, const std::string& text, std::uint64_t least, std::uint64_t most) {
-  const auto parsed = language::parse_number(text);
-  if (!parsed.value) throw WrongUsage(fmt::format("{}: {}, expected {}", option, parsed.wrong, parsed.expected));
-  if (*parsed.value < least || *parsed.value > most)
-    throw WrongUsage(fmt::format("{}: '{}' is out of range, expected {} to {}", option, text, least, most));
-  return *parsed.value;
-}
-
 Time moment(std::string_view option, const std::string& text) {
   const auto parsed = language::parse_duration(text);
   if (!parsed.value) throw WrongUsage(fmt::format("{}: {}, expected {}", option, parsed.wrong, parsed.expected));
@@ -73,32 +61,12 @@ struct Document {
   std::filesystem::path whole;
 };
 
-// As a scenario names them: one, a range, all; several apart by commas, or the option again.
-std::vector<std::string> kernels_of(const std::vector<std::string>& words) {
-  std::vector<std::string> known;
-  for (const KernelEntry& entry : known_kernels()) known.emplace_back(entry.name);
-  std::vector<std::string> kernels;
-  for (const std::string& word : words) {
-    const language::KernelNames read = language::kernel_names(word, known, known, "no kernel");
-    if (read.unknown == word) throw WrongUsage("--kernel: " + unknown_kernel(word));
-    if (read.names.empty())
-      throw WrongUsage(fmt::format("--kernel: {}, expected {}{}", read.wrong, read.expected,
-                                   read.nearest.empty() ? "" : fmt::format("; did you mean '{}'?", read.nearest)));
-    for (const std::string& kernel : read.names) {
-      if (std::find(kernels.begin(), kernels.end(), kernel) != kernels.end())
-        throw WrongUsage(fmt::format("--kernel: '{}' is there twice, expected each kernel once", kernel));
-      kernels.push_back(kernel);
-    }
-  }
-  return kernels;
-}
-
 RunOptions options_of(const Request& request) {
   RunOptions options;
-  options.kernels = kernels_of(request.kernels);
-  if (request.seed) options.seed = number("--seed", *request.seed, 0, UINT64_MAX);
-  if (request.jobs) options.jobs = static_cast<unsigned>(number("--jobs", *request.jobs, 1, 256));
-  if (request.max_events) options.sinks.max_events = number("--max-events", *request.max_events, 1, UINT64_MAX);
+  options.kernels = kernels_option(request.kernels);
+  if (request.seed) options.seed = number_option("--seed", *request.seed, 0, UINT64_MAX);
+  if (request.jobs) options.jobs = static_cast<unsigned>(number_option("--jobs", *request.jobs, 1, 256));
+  if (request.max_events) options.sinks.max_events = number_option("--max-events", *request.max_events, 1, UINT64_MAX);
   if (request.from) options.sinks.from = moment("--from", *request.from);
   if (request.to) options.sinks.to = moment("--to", *request.to);
   if (options.sinks.to < options.sinks.from) throw WrongUsage("--to comes before --from");

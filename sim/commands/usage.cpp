@@ -7,6 +7,8 @@
 #include "notifier/kernel.hpp"
 #include "sim/run/worker.hpp"
 #include "sim/scenario/diagnostic.hpp"
+#include "sim/scenario/kernel_names.hpp"
+#include "sim/scenario/values.hpp"
 
 namespace secmmu {
 namespace {
@@ -35,6 +37,33 @@ std::string unknown_option(const CLI::App& command, const std::string& word) {
 }
 
 }  // namespace
+
+std::uint64_t number_option(std::string_view option, const std::string& text, std::uint64_t least, std::uint64_t most) {
+  const auto parsed = language::parse_number(text);
+  if (!parsed.value) throw WrongUsage(fmt::format("{}: {}, expected {}", option, parsed.wrong, parsed.expected));
+  if (*parsed.value < least || *parsed.value > most)
+    throw WrongUsage(fmt::format("{}: '{}' is out of range, expected {} to {}", option, text, least, most));
+  return *parsed.value;
+}
+
+std::vector<std::string> kernels_option(const std::vector<std::string>& words) {
+  std::vector<std::string> known;
+  for (const KernelEntry& entry : known_kernels()) known.emplace_back(entry.name);
+  std::vector<std::string> kernels;
+  for (const std::string& word : words) {
+    const language::KernelNames read = language::kernel_names(word, known, known, "no kernel");
+    if (read.unknown == word) throw WrongUsage("--kernel: " + unknown_kernel(word));
+    if (read.names.empty())
+      throw WrongUsage(fmt::format("--kernel: {}, expected {}{}", read.wrong, read.expected,
+                                   read.nearest.empty() ? "" : fmt::format("; did you mean '{}'?", read.nearest)));
+    for (const std::string& kernel : read.names) {
+      if (std::find(kernels.begin(), kernels.end(), kernel) != kernels.end())
+        throw WrongUsage(fmt::format("--kernel: '{}' is there twice, expected each kernel once", kernel));
+      kernels.push_back(kernel);
+    }
+  }
+  return kernels;
+}
 
 int usage_error(std::string_view command, std::string_view text) {
   fmt::print(stderr, "secmmu{}{}: error: {}\nTry 'secmmu{}{} --help'.\n", command.empty() ? "" : " ", command, text,

@@ -1,6 +1,8 @@
 // What a wrong command line is told: one line, with the nearest name that would be right.
 #pragma once
 
+#include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,6 +10,15 @@
 #include <CLI/CLI.hpp>
 
 namespace secmmu {
+
+struct WrongUsage : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+// The number that an option was given, else WrongUsage.
+std::uint64_t number_option(std::string_view option, const std::string& text, std::uint64_t least, std::uint64_t most);
+
+// The kernels of --kernel, as a scenario names them: one, a range, all; several apart by commas, or the option again.
+std::vector<std::string> kernels_option(const std::vector<std::string>& words);
 
 // Prints "secmmu <command>: error: <text>" and a line that points at --help; the exit code for wrong usage.
 int usage_error(std::string_view command, std::string_view text);

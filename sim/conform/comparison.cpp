@@ -38,8 +38,10 @@ std::vector<Row> rows_of(const std::vector<Line>& left, const std::vector<Line>&
   while (left.size() - tail > i && right.size() - tail > j &&
          left[left.size() - tail - 1].text == right[right.size() - tail - 1].text)
     ++tail;
-  const std::vector<Line> a(left.begin() + static_cast<std::ptrdiff_t>(i), left.end() - static_cast<std::ptrdiff_t>(tail));
-  const std::vector<Line> b(right.begin() + static_cast<std::ptrdiff_t>(j), right.end() - static_cast<std::ptrdiff_t>(tail));
+  const std::vector<Line> a(left.begin() + static_cast<std::ptrdiff_t>(i),
+                            left.end() - static_cast<std::ptrdiff_t>(tail));
+  const std::vector<Line> b(right.begin() + static_cast<std::ptrdiff_t>(j),
+                            right.end() - static_cast<std::ptrdiff_t>(tail));
   Alignment alignment(a, b);
   std::size_t p = 0, q = 0;
   std::vector<Line> only_left, only_right;  // since the last equal pair

@@ -67,7 +67,8 @@ TEST_CASE("a changed, a missing and a surplus line are told with their operation
   played = lines_of(recorded);
   played[2].erase(played[2].begin() + 2);
   comparison = compare(recorded, played);
-  CHECK(verdict_line(recorded, comparison, {}) == "two.txt:8: > munmap a 0 4: recorded 'invalidate_range 0 4', played nothing\n");
+  CHECK(verdict_line(recorded, comparison, {}) ==
+        "two.txt:8: > munmap a 0 4: recorded 'invalidate_range 0 4', played nothing\n");
   REQUIRE(comparison.differences.size() == 1);
 
   played = lines_of(recorded);

@@ -35,8 +35,8 @@ const std::vector<DeviceSpec>& recorded_devices() {
   static const std::vector<DeviceSpec> devices = [] {
     std::vector<DeviceSpec> all = {
         device("hmm", "hmm", {}),
-        // Only the accesses of the device count there: an entry is writable if its miss was a write, change_pte is obeyed
-        // whatever is open, and each access is looked up in the table itself.
+        // Only the accesses of the device count there: an entry is writable if its miss was a write, change_pte is
+        // obeyed whatever is open, and each access is looked up in the table itself.
         device("kvm", "kvm",
                {{"tlb_entries", std::uint64_t{0}, {}},
                 {"largest_entry", std::string("4K"), {}},

@@ -33,8 +33,9 @@ std::string two_kernels_line(const Recording& recording, const Comparison& compa
   const Difference& first = comparison.differences.front();
   const std::string more =
       comparison.differences.size() > 1 ? fmt::format(" ({} more)", comparison.differences.size() - 1) : "";
-  return fmt::format("{}: {}: {} tells {}, {} tells {}{}\n", recording.path, recording.blocks[first.block].operation.text,
-                     left, quoted(first.row.recorded), right, quoted(first.row.played), more);
+  return fmt::format("{}: {}: {} tells {}, {} tells {}{}\n", recording.path,
+                     recording.blocks[first.block].operation.text, left, quoted(first.row.recorded), right,
+                     quoted(first.row.played), more);
 }
 
 std::string side_by_side(const Recording& recording, const Comparison& comparison) {

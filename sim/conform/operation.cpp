@@ -122,10 +122,10 @@ Steps resize(const Operation& operation) {
   return {step};
 }
 
-// One row for each operation. To bring one to life, give its row what makes steps of it: on_pages("verb") if it is a verb
-// on pages (the row then is `{"free", kRange, on_pages("free")}`), plain("verb") if it has no arguments, or a function
-// like those above; an operation may take several steps. Then `.ci/check_conform.py --update` makes the list of known
-// differences and the tables of docs anew.
+// One row for each operation. To bring one to life, give its row what makes steps of it: on_pages("verb") if it is a
+// verb on pages (the row then is `{"free", kRange, on_pages("free")}`), plain("verb") if it has no arguments, or a
+// function like those above; an operation may take several steps. Then `.ci/check_conform.py --update` makes the list
+// of known differences and the tables of docs anew.
 std::vector<OperationRow> make_operations() {
   const Argument rights = one_of("none|r|rw", {"none", "r", "rw"});
   const Argument fresh_rights = one_of("r|rw", {"r", "rw"});
@@ -165,7 +165,9 @@ std::vector<OperationRow> make_operations() {
       {"soft_offline", kRange},
       {"mremap_to", {kBuffer, kFirst, kPages, kNewTarget}, move_elsewhere},
       {"mremap_onto", {kBuffer, kFirst, kPages, kTarget, kTargetFirst}, move_over},
-      {"mremap_size", {kBuffer, {"OLD", Form::pages, &Operation::first}, {"NEW", Form::pages, &Operation::pages}}, resize},
+      {"mremap_size",
+       {kBuffer, {"OLD", Form::pages, &Operation::first}, {"NEW", Form::pages, &Operation::pages}},
+       resize},
       {"move", kRange},
       {"ksm", kWholeBuffer},
       {"clear_refs", {one_of("1|4", {"1", "4"})}, clear_bits},

@@ -18,11 +18,11 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "models/elaboration.hpp"
 #include "sim/conform/devices.hpp"
 #include "sim/conform/recorder.hpp"
 #include "sim/conform/translation.hpp"
 #include "sim/run/build.hpp"
-#include "models/elaboration.hpp"
 #include "sim/run/episode.hpp"
 
 namespace secmmu::conform {
@@ -118,8 +118,9 @@ class Worker {
     pipe_ = -1;
     const int status = wait();
     if (fault_.empty())
-      fault_ = WIFSIGNALED(status) ? fmt::format("the worker ended with signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)))
-                                   : fmt::format("the worker ended with exit code {}", WEXITSTATUS(status));
+      fault_ = WIFSIGNALED(status)
+                   ? fmt::format("the worker ended with signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)))
+                   : fmt::format("the worker ended with exit code {}", WEXITSTATUS(status));
     std::vector<std::size_t> lost;
     if (playing_)
       lost = {*playing_};
@@ -220,7 +221,8 @@ void mark_missing(const Recording& recording, Performance& performance) {
 
 }  // namespace
 
-Performance perform(Platform& platform, const Recording& recording, const Scenario& scenario, const std::string& kernel) {
+Performance perform(Platform& platform, const Recording& recording, const Scenario& scenario,
+                    const std::string& kernel) {
   Recorder recorder(platform, scenario.watch.empty() ? "" : scenario.watch.front(), kRecorder,
                     [](const ActorProgram&, const Step& step) { return block_of(step); });
   Episode episode(platform, scenario);
@@ -247,7 +249,8 @@ Performance perform(Platform& platform, const Recording& recording, const Scenar
 
 void perform(const std::vector<Recording>& recordings, const PlayOptions& options,
              const std::function<void(std::size_t index, const Performance&)>& hear) {
-  const std::size_t jobs = std::min<std::size_t>(std::max(1u, options.jobs), std::max<std::size_t>(1, recordings.size()));
+  const std::size_t jobs =
+      std::min<std::size_t>(std::max(1u, options.jobs), std::max<std::size_t>(1, recordings.size()));
   std::vector<std::unique_ptr<Worker>> workers;
   for (std::size_t job = 0; job < jobs && job < recordings.size(); ++job) {
     std::vector<std::size_t> share;
@@ -267,7 +270,8 @@ void perform(const std::vector<Recording>& recordings, const PlayOptions& option
       const auto ready = std::find_if(descriptors.begin(), descriptors.end(),
                                       [&](const pollfd& one) { return one.fd == worker->pipe(); });
       if (ready == descriptors.end() || ready->revents == 0) continue;
-      worker->hear([&](std::size_t index, Performance performance) { complete.emplace(index, std::move(performance)); });
+      worker->hear(
+          [&](std::size_t index, Performance performance) { complete.emplace(index, std::move(performance)); });
     }
     for (auto next = complete.find(told); next != complete.end(); next = complete.find(++told)) {
       hear(told, next->second);

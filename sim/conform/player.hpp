@@ -29,6 +29,7 @@ void perform(const std::vector<Recording>& recordings, const PlayOptions& option
              const std::function<void(std::size_t index, const Performance&)>& hear);
 
 // One recording, by the director of a machine that can play it; `scenario` is its translation.
-Performance perform(Platform& platform, const Recording& recording, const Scenario& scenario, const std::string& kernel);
+Performance perform(Platform& platform, const Recording& recording, const Scenario& scenario,
+                    const std::string& kernel);
 
 }  // namespace secmmu::conform

@@ -137,8 +137,8 @@ TEST_CASE("a recording that is written as a scenario and read again gives the sa
 }
 
 TEST_CASE("an operation without a row is a difference, and the rest is played all the same") {
-  const Recording recorded = recording(
-      "case x\nsetup anon a 4\n> watch a\n= ok\n> idle a 0 1\n= ok\n> cw a 0 1 5\n= ok\nv 5\n");
+  const Recording recorded =
+      recording("case x\nsetup anon a 4\n> watch a\n= ok\n> idle a 0 1\n= ok\n> cw a 0 1 5\n= ok\nv 5\n");
   if (is_modelled(recorded.blocks[2].operation)) return;  // some day
   perform({recorded}, {}, [&](std::size_t, const Performance& performance) {
     REQUIRE(performance.lines.size() == 4);

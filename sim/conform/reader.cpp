@@ -18,16 +18,15 @@ constexpr std::uint64_t kMostPages = 1ULL << 20;  // of a buffer: 4 GiB
 
 class Reader {
  public:
-  Reader(std::string_view text, const std::string& path) : text_(text), out_(path, text, {}) {
-    recording_.path = path;
-  }
+  Reader(std::string_view text, const std::string& path) : text_(text), out_(path, text, {}) { recording_.path = path; }
 
   ReadRecording read() {
     for (std::size_t at = 0; at < text_.size();) {
       const std::size_t end = text_.find('\n', at);
       ++number_;
       if (end == std::string_view::npos) {
-        out_.add({number_, static_cast<unsigned>(text_.size() - at) + 1}, "", "the file ends inside a line", "a newline");
+        out_.add({number_, static_cast<unsigned>(text_.size() - at) + 1}, "", "the file ends inside a line",
+                 "a newline");
         line(text_.substr(at));
         break;
       }
@@ -56,7 +55,8 @@ class Reader {
     std::vector<Line>& lines = recording_.blocks.back().lines;
     const bool has_values = !lines.empty() && lines.back().text.starts_with("v ");
     if (words.maybe("=")) {
-      if (!lines.empty()) out_.add({number_, 1}, "", "a second result of one operation", "one, right after the operation");
+      if (!lines.empty())
+        out_.add({number_, 1}, "", "a second result of one operation", "one, right after the operation");
       check_result(words);
     } else if (words.maybe("v")) {
       if (lines.size() != 1 || has_values)
@@ -73,7 +73,8 @@ class Reader {
     const std::string_view name = text.starts_with("case ") ? text.substr(5) : "";
     words.literal("case");
     if (!words.failed() && !language::is_scenario_name(name))
-      out_.add({1, 6}, "", fmt::format("'{}' is no name of a recording", name.substr(0, 40)), "a name of a-z, 0-9 and -");
+      out_.add({1, 6}, "", fmt::format("'{}' is no name of a recording", name.substr(0, 40)),
+               "a name of a-z, 0-9 and -");
     recording_.name = name;
   }
 
@@ -170,7 +171,8 @@ class Reader {
       has_device_ = true;
     }
     if (operation.name == "fork") has_child_ = true;
-    if (row.player == Player::device && !has_device_) fail("no device is attached", "'> device hmm' or '> device kvm' before");
+    if (row.player == Player::device && !has_device_)
+      fail("no device is attached", "'> device hmm' or '> device kvm' before");
     if (row.player == Player::child && !has_child_) fail("there is no child", "'> fork B' before");
   }
 

@@ -72,14 +72,17 @@ TEST_CASE("every recording of the kernel is read, and written again as it was") 
 }
 
 TEST_CASE("what is wrong with a recording is told with its place and the nearest name") {
-  CHECK(first_error(with_line(5, "> cvw a 0 2 7\n")) ==
-        "x.txt:5:3: error: no operation 'cvw', expected anon, shared, filepriv, file, watch, unregister, device, cr, cw, "
-        "dr, dw, fork, kr, kw, child_exit, munmap, mprotect, mmap_fixed, dontneed, free, cold, pageout, remove, mergeable, "
-        "unmergeable, hugepage, nohugepage, populate_read, populate_write, collapse, wipeonfork, dontfork, soft_offline, "
-        "mremap_to, mremap_onto, mremap_size, move, ksm, clear_refs, idle, isidle, khugepaged, mrelease, truncate, punch, "
-        "pwrite, msync, uffd, wp, unwp, mlock, munlock or exit; did you mean 'cw'?\n"
-        "    > cvw a 0 2 7\n"
-        "      ^\n");
+  CHECK(
+      first_error(with_line(5, "> cvw a 0 2 7\n")) ==
+      "x.txt:5:3: error: no operation 'cvw', expected anon, shared, filepriv, file, watch, unregister, device, cr, cw, "
+      "dr, dw, fork, kr, kw, child_exit, munmap, mprotect, mmap_fixed, dontneed, free, cold, pageout, remove, "
+      "mergeable, "
+      "unmergeable, hugepage, nohugepage, populate_read, populate_write, collapse, wipeonfork, dontfork, soft_offline, "
+      "mremap_to, mremap_onto, mremap_size, move, ksm, clear_refs, idle, isidle, khugepaged, mrelease, truncate, "
+      "punch, "
+      "pwrite, msync, uffd, wp, unwp, mlock, munlock or exit; did you mean 'cw'?\n"
+      "    > cvw a 0 2 7\n"
+      "      ^\n");
   struct Mistake {
     int line;
     const char* text;
@@ -91,16 +94,19 @@ TEST_CASE("what is wrong with a recording is told with its place and the nearest
            {2, "", "x.txt:2:9: error: there is no buffer 'a' yet, expected 'setup anon B N' or the like before"},
            {2, "setup anon a 0\n", "x.txt:2:14: error: '0' is no such number, expected N in pages, a number from 1 to"},
            {2, "setup anon a 4 huger\n", "x.txt:2:16: error: no word 'huger', expected huge; did you mean 'huge'?"},
-           {2, "setup anon a 4\nsetup shared a 2\n", "x.txt:3:14: error: there is a buffer 'a' already, expected a new name"},
+           {2, "setup anon a 4\nsetup shared a 2\n",
+            "x.txt:3:14: error: there is a buffer 'a' already, expected a new name"},
            {3, "> watch b\n", "x.txt:3:9: error: no buffer 'b', expected a"},
            {3, "setup watch a\n", "x.txt:3:7: error: watch is no set-up"},
            {4, "", "x.txt:3:3: error: 'watch a' has no result, expected a line '= ok' or '= ERRNO' after it"},
-           {5, "> cw a 0 2\n", "x.txt:5:11: error: the line ends too early, expected V, a byte, a number from 0 to 255"},
+           {5, "> cw a 0 2\n",
+            "x.txt:5:11: error: the line ends too early, expected V, a byte, a number from 0 to 255"},
            {5, "> cw a 0 2 256\n", "x.txt:5:12: error: '256' is no such number"},
            {5, "> cw a 0 02 7\n", "x.txt:5:10: error: '02' is no such number"},
            {5, "> cw a 0 2 7 7\n", "x.txt:5:14: error: one word too many, expected cw B OFF N V"},
            {5, ">  cw a 0 2 7\n", "x.txt:5:3: error: a blank too many, expected one blank between words"},
-           {5, "> dr a 0 2\n", "x.txt:5:3: error: no device is attached, expected '> device hmm' or '> device kvm' before"},
+           {5, "> dr a 0 2\n",
+            "x.txt:5:3: error: no device is attached, expected '> device hmm' or '> device kvm' before"},
            {5, "> kr a 0 2\n", "x.txt:5:3: error: there is no child, expected '> fork B' before"},
            {6, "= okay\n", "x.txt:6:3: error: no result 'okay', expected ok, "},
            {6, "= ok\n= ok\n", "x.txt:7:1: error: a second result of one operation"},

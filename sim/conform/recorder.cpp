@@ -13,9 +13,9 @@ namespace {
 // Linux's numbers, as they are on x86-64.
 int errno_number(std::string_view name) {
   static constexpr std::pair<std::string_view, int> kNumbers[] = {
-      {"EPERM", 1},   {"ENOENT", 2},  {"ESRCH", 3},   {"EINTR", 4},   {"EIO", 5},     {"EAGAIN", 11},   {"ENOMEM", 12},
-      {"EACCES", 13}, {"EFAULT", 14}, {"EBUSY", 16},  {"EEXIST", 17}, {"ENODEV", 19}, {"EINVAL", 22},   {"ENOSPC", 28},
-      {"EOVERFLOW", 75}};
+      {"EPERM", 1},   {"ENOENT", 2},  {"ESRCH", 3},   {"EINTR", 4},   {"EIO", 5},
+      {"EAGAIN", 11}, {"ENOMEM", 12}, {"EACCES", 13}, {"EFAULT", 14}, {"EBUSY", 16},
+      {"EEXIST", 17}, {"ENODEV", 19}, {"EINVAL", 22}, {"ENOSPC", 28}, {"EOVERFLOW", 75}};
   for (const auto& [known, number] : kNumbers)
     if (known == name) return number;
   return 0;
@@ -120,8 +120,8 @@ void Recorder::heard(const CallbackBegin& call) {
   }
 }
 
-// Linux asks all subscribers and joins what they say. The one that writes was registered first, so it is asked last; but
-// test_young stops at the first yes, and may not come so far.
+// Linux asks all subscribers and joins what they say. The one that writes was registered first, so it is asked last;
+// but test_young stops at the first yes, and may not come so far.
 void Recorder::heard(const CallbackEnd& call) {
   const bool is_question = call.callback == Callback::clear_flush_young || call.callback == Callback::clear_young ||
                            call.callback == Callback::test_young;
@@ -161,8 +161,7 @@ void Recorder::accessed(const ActorProgram& program, VirtAddr, bool, std::uint64
 
 void Recorder::heard(const DeviceAccessEnd& access) {
   if (!look_for_buffer() || !watched_->contains(access.address.page())) return;
-  const std::string line =
-      fmt::format("d {} {}", access.address.page() - watched_->first, access.write ? 'w' : 'r');
+  const std::string line = fmt::format("d {} {}", access.address.page() - watched_->first, access.write ? 'w' : 'r');
   if (access.result != Errno::ok)
     write(fmt::format("{} error -{}", line, errno_number(errno_name(access.result))));
   else

@@ -75,7 +75,7 @@ class Recorder final : public ProgramListener {
   std::map<unsigned, std::size_t> at_work_;  // task, the operation that it is in
   std::map<std::uint64_t, Announced> ranges_;
   bool changed_to_writable_ = false;  // by the change_pte that is being told
-  std::optional<bool> young_;    // what the subscribers before this one answered
+  std::optional<bool> young_;         // what the subscribers before this one answered
 };
 
 }  // namespace secmmu::conform

@@ -24,8 +24,12 @@ Json to_json(const ReportedRecording& one) {
   std::set<std::string> missing;
   for (const Block& block : one.recording.blocks)
     if (!is_modelled(block.operation)) missing.insert(block.operation.name);
-  return {{"path", one.recording.path},   {"name", one.recording.name}, {"identical", one.identical()},
-          {"not_modelled", missing},      {"fault", one.fault},         {"remarks", one.remarks},
+  return {{"path", one.recording.path},
+          {"name", one.recording.name},
+          {"identical", one.identical()},
+          {"not_modelled", missing},
+          {"fault", one.fault},
+          {"remarks", one.remarks},
           {"differences", std::move(differences)}};
 }
 

@@ -90,8 +90,9 @@ std::string details_of(const ReportedRecording& one) {
     html += fmt::format("<span class=\"first\">internal fault: {}</span>", escaped(one.fault));
   } else if (!one.comparison.differences.empty()) {
     const Difference& first = one.comparison.differences.front();
-    html += fmt::format("<span class=\"first\">line {}: recorded {}, played {}</span>", first.row.line,
-                        quoted(first.row.recorded), quoted(first.row.played));
+    html += fmt::format("<span class=\"first\">line {}, {}: recorded {}, played {}</span>", first.row.line,
+                        escaped(one.recording.blocks[first.block].operation.text), quoted(first.row.recorded),
+                        quoted(first.row.played));
     std::size_t block = SIZE_MAX;
     for (const Difference& difference : one.comparison.differences) {
       if (difference.block == block) continue;

@@ -64,8 +64,9 @@ class Run {
     names_.add("watch " + buffer(), false);
     for (const DeviceSpec& device : scenario.devices)
       if (std::find(device.attach.begin(), device.attach.end(), process()) != device.attach.end())
-        names_.add(find_recorded_device(device.kind) != nullptr ? "device " + device.kind
-                                                                : fmt::format("# device {}: {}", device.name, device.kind),
+        names_.add(find_recorded_device(device.kind) != nullptr
+                       ? "device " + device.kind
+                       : fmt::format("# device {}: {}", device.name, device.kind),
                    false);
     before_ = names_.blocks().size();
   }
@@ -149,14 +150,13 @@ class Run {
 RecordedScenario record(const Scenario& scenario, const std::vector<std::string>& kernels) {
   RecordedScenario result;
   const std::string watched = watched_buffer(scenario);
-  const auto process = std::find_if(scenario.processes.begin(), scenario.processes.end(), [&](const ProcessSpec& spec) {
-    return watched.starts_with(spec.name + ".");
-  });
+  const auto process = std::find_if(scenario.processes.begin(), scenario.processes.end(),
+                                    [&](const ProcessSpec& spec) { return watched.starts_with(spec.name + "."); });
   if (watched.empty() || process == scenario.processes.end())
     result.refused = "there is no buffer to watch, expected one in a process, or 'watch: process.buffer'";
   else if (!process->forked_from.empty())
-    result.refused = fmt::format("{} is of a forked process, expected to watch a buffer of one that is there from the start",
-                                 watched);
+    result.refused = fmt::format(
+        "{} is of a forked process, expected to watch a buffer of one that is there from the start", watched);
   if (!result.refused.empty()) return result;
   Run run(scenario, kernels, watched);
   const ChildAnswer answer = ask_child([&run] { return run.play(); });

@@ -20,6 +20,7 @@ Step bare(Step step) {
   step.want_by_kernel.clear();
   step.mark = {};
   if (step.verb == "mmap") step.address.reset();
+  if (step.value) step.value = *step.value & 0xff;  // recordings know the first byte only
   if (step.verb == "fork") step.name.clear();
   if (step.verb == "write" && step.end_page - step.first_page == 1) step.count_up = true;  // of one page: all the same
   return step;
@@ -31,7 +32,7 @@ std::vector<Operation> candidates(const OperationRow& row, const Step& step, con
   operation.buffer = step.buffer.empty() ? buffer : step.buffer;
   operation.first = step.first_page;
   operation.pages = step.end_page > 0 ? step.end_page - step.first_page : step.pages;
-  operation.value = step.value.value_or(0);
+  operation.value = step.value.value_or(0) & 0xff;
   operation.target = step.onto.empty() ? step.name : step.onto;
   operation.target_first = step.onto_page;
   std::vector<Operation> all = {operation};
@@ -58,7 +59,7 @@ std::string written(const Operation& operation, const OperationRow& row) {
 bool has_all_words(const Operation& operation, const OperationRow& row) {
   for (const Argument& argument : row.arguments)
     if (argument.form == Form::word && !argument.optional && operation.word.empty()) return false;
-  return operation.value <= 255;
+  return true;
 }
 
 }  // namespace
@@ -106,7 +107,7 @@ std::size_t StepNames::block_of(const ActorProgram& program, const Step& given) 
     progress.rest.erase(progress.rest.begin());
     return progress.block;
   }
-  const Player player = program.device != nullptr                                       ? Player::device
+  const Player player = program.device != nullptr                                         ? Player::device
                         : program.process != nullptr && program.process->name == process_ ? Player::process
                                                                                           : Player::child;
   NamedStep named = operation_of(step, player, buffer_);

@@ -12,7 +12,7 @@ namespace secmmu::conform {
 namespace {
 
 constexpr VirtAddr kFirstBuffer{0x7f00'0000'0000};
-constexpr std::uint64_t kHugePages = 512;  // of a block of 2 MiB
+constexpr std::uint64_t kHugePages = 512;      // of a block of 2 MiB
 constexpr Time kLimit{1'000'000'000'000'000};  // 1000 s: some operations wait for a kernel thread
 
 class Translator {
@@ -82,8 +82,8 @@ class Translator {
     }
   }
 
-  // When buffers of less than 2 MiB were unmapped, their page table stayed: something else was mapped in the same block,
-  // that nobody touched. It is shared here, so that it never becomes one VMA with the buffer.
+  // When buffers of less than 2 MiB were unmapped, their page table stayed: something else was mapped in the same
+  // block, that nobody touched. It is shared here, so that it never becomes one VMA with the buffer.
   static std::optional<Step> neighbour_of(const Step& buffer) {
     const std::uint64_t rest = buffer.pages % kHugePages;
     if (rest == 0) return std::nullopt;
@@ -165,7 +165,8 @@ Scenario translate(const Recording& recording, const std::string& kernel) {
   const std::vector<bool> may = playable(recording);
   std::size_t number = 0;
   for (const Block& block : recording.blocks)
-    if (may[number++] && block.operation.name == "watch") scenario.watch = {std::string(kProcess) + "." + block.operation.buffer};
+    if (may[number++] && block.operation.name == "watch")
+      scenario.watch = {std::string(kProcess) + "." + block.operation.buffer};
   return scenario;
 }
 

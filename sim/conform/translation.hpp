@@ -11,12 +11,12 @@
 
 namespace secmmu::conform {
 
-// The process that was recorded, with its program `main`. A device's accesses are a program of their own, and so is what
-// a forked child does; each waits for the operation before it.
+// The process that was recorded, with its program `main`. A device's accesses are a program of their own, and so is
+// what a forked child does; each waits for the operation before it.
 inline constexpr std::string_view kProcess = "app";
 
-// Which blocks can be played: all but operations that our machine cannot do yet, and those that need a buffer or a device
-// which such an operation would have brought in.
+// Which blocks can be played: all but operations that our machine cannot do yet, and those that need a buffer or a
+// device which such an operation would have brought in.
 std::vector<bool> playable(const Recording& recording);
 
 // What cannot be played is left out.

@@ -22,13 +22,15 @@ Words::Words(std::string_view line, unsigned number, language::Diagnostics& out)
   for (std::size_t at = 0; at <= line.size() && !line.empty();) {
     const std::size_t end = std::min(line.find(' ', at), line.size());
     if (end == at && !failed_)
-      fail(static_cast<unsigned>(at) + 1, at == line.size() ? "a blank at the end" : "a blank too many", "one blank between words");
+      fail(static_cast<unsigned>(at) + 1, at == line.size() ? "a blank at the end" : "a blank too many",
+           "one blank between words");
     if (end > at) words_.push_back({line.substr(at, end - at), static_cast<unsigned>(at) + 1});
     at = end + 1;
   }
 }
 
-void Words::fail(unsigned column, const std::string& wrong, const std::string& expected, const std::string& suggestion) {
+void Words::fail(unsigned column, const std::string& wrong, const std::string& expected,
+                 const std::string& suggestion) {
   if (!failed_) out_.add({number_, column}, "", wrong, expected, suggestion);
   failed_ = true;
 }
@@ -90,7 +92,8 @@ bool Words::maybe(std::string_view word) {
 
 void Words::end() {
   if (!failed_ && !at_end())
-    fail(words_[next_].column, fmt::format("{} is one word too many", shown(words_[next_].text)), "the end of the line");
+    fail(words_[next_].column, fmt::format("{} is one word too many", shown(words_[next_].text)),
+         "the end of the line");
 }
 
 }  // namespace secmmu::conform
