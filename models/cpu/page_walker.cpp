@@ -25,6 +25,7 @@ WalkResult PageWalker::walk(std::uint32_t asid, Pfn root, Vpn page, bool write) 
     result.levels = levels_before;
     bool user = true;
     bool writable = true;
+    bool huge = false;
     Pfn table = root;
     PhysAddr address;
     for (unsigned level = kTableLevels - 1;; --level) {
@@ -37,8 +38,9 @@ WalkResult PageWalker::walk(std::uint32_t asid, Pfn root, Vpn page, bool write) 
       if (result.broken || !entry.present()) return result;
       user &= entry.user();
       writable &= entry.writable();
-      if (level == 0) break;
-      if (entry.huge()) {
+      huge = level == 1 && entry.huge();
+      if (level == 0 || huge) break;
+      if (entry.huge()) {  // 1 GiB, or reserved
         result.broken = true;
         return result;
       }
@@ -46,16 +48,18 @@ WalkResult PageWalker::walk(std::uint32_t asid, Pfn root, Vpn page, bool write) 
     }
     result.present = true;
     result.writable = writable;
+    const Pte seen = result.entry;
+    if (huge) result.entry = part_of_huge(seen, page);
     if (!user || (write && !writable)) return result;
 
     // SDM 4.8: the processor sets Accessed in what it uses and Dirty in what it writes through, by a locked
     // update that is lost on nobody else's change of the entry.
-    const Pte wanted{result.entry.bits | Pte::kAccessed | (write ? Pte::kDirty : 0)};
-    if (wanted != result.entry) {
+    const Pte wanted{seen.bits | Pte::kAccessed | (write ? Pte::kDirty : 0)};
+    if (wanted != seen) {
       arbiter_.step(costs.walk_update, writes(ObjectKind::pte, asid, page.value));
-      if (port_.read64(address) != result.entry.bits) continue;
+      if (port_.read64(address) != seen.bits) continue;
       port_.write64(address, wanted.bits);
-      result.entry = wanted;
+      result.entry = huge ? part_of_huge(wanted, page) : wanted;
     }
     result.allowed = true;
     return result;

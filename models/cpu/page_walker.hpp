@@ -1,6 +1,7 @@
 // The hardware page walker: reads four levels through its memory port, sets Accessed (and Dirty for a
 // store) in the last entry as x86 does. Its only input is what it reads there. An access is a user's:
-// every level must allow users, and a store needs every level to be writable.
+// every level must allow users, and a store needs every level to be writable. A huge entry of the last but one
+// level ends the walk; the result then is the translation of the one page.
 #pragma once
 
 #include "models/memory/memory_port.hpp"

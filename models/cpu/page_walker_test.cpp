@@ -161,12 +161,33 @@ TEST_CASE("walker: tables outside memory, unknown forms and impossible addresses
                        port().write64(mapped.entries[level], UINT64_MAX & ~Pte::kHuge);
                        CHECK(walk(mapped, false).broken);
                        port().write64(mapped.entries[level], good | Pte::kHuge);
-                       CHECK(walk(mapped, false).broken);
+                       CHECK(walk(mapped, false).broken == (level > 1));  // 2 MiB are known, 1 GiB is not
                        port().write64(mapped.entries[level], good);
                      }
                      CHECK(walk(mapped, false).allowed);
                      CHECK_FALSE(walker().walk(7, kNoPfn, kPage, false).present);
                      CHECK_FALSE(walker().walk(7, mapped.table.root(), kMappableEnd + kPage.value, false).present);
                      CHECK(walker().walk(7, {UINT64_MAX >> 13}, kPage, false).broken);
+                   }}});
+}
+
+TEST_CASE("walker: a huge entry ends the walk one level early, and gets the bits of all its pages") {
+  machine().reset();
+  hardware().run({{"", 0, [] {
+                     Mapped mapped;
+                     const PhysAddr upper = mapped.entries[1];
+                     port().write64(upper, make_pte({1024}, kRights | Pte::kHuge).bits);
+                     const WalkResult read = walk(mapped, false);
+                     CHECK(read.allowed);
+                     CHECK(read.levels == 3);
+                     CHECK(read.entry.frame() == Pfn{1024 + kPage.value % kTableEntries});
+                     CHECK(port().read64(upper) == make_pte({1024}, kRights | Pte::kHuge | Pte::kAccessed).bits);
+                     CHECK(walk(mapped, true).entry.dirty());
+                     CHECK(Pte{port().read64(upper)}.dirty());
+                     port().write64(upper, make_pte({1024}, (kRights | Pte::kHuge) & ~Pte::kWritable).bits);
+                     CHECK_FALSE(walk(mapped, true).allowed);
+                     CHECK(walk(mapped, false).allowed);
+                     port().write64(upper, make_pte({1024}, Pte::kHuge | Pte::kProtNone).bits);
+                     CHECK_FALSE(walk(mapped, false).present);
                    }}});
 }

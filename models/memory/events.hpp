@@ -15,6 +15,7 @@ struct FrameAllocated {
   std::string_view use;
   std::string_view owner;
   std::uint64_t free_left;
+  std::uint64_t pages = 1;  // of a huge page: that many, from pfn on
   template <class V>
   void describe(V& visit) const {
     visit("pfn", pfn);
@@ -22,6 +23,7 @@ struct FrameAllocated {
     visit("use", use);
     visit("owner", owner);
     visit("free", free_left);
+    visit("pages", pages);
   }
 };
 struct FrameFreed {
@@ -31,12 +33,14 @@ struct FrameFreed {
   std::uint64_t allocation;
   std::string_view use;
   std::uint64_t free_left;
+  std::uint64_t pages = 1;  // of a huge page: that many, from pfn on
   template <class V>
   void describe(V& visit) const {
     visit("pfn", pfn);
     visit("allocation", allocation);
     visit("use", use);
     visit("free", free_left);
+    visit("pages", pages);
   }
 };
 

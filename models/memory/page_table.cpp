@@ -3,6 +3,7 @@
 #include <array>
 #include <bit>
 #include <cassert>
+#include <utility>
 
 namespace secmmu {
 namespace {
@@ -47,9 +48,19 @@ Pfn PageTable::last_level(Vpn page) {
   return table;
 }
 
+Pfn PageTable::table_above(Vpn page, unsigned level) {
+  if (root_ == kNoPfn || page >= kMappableEnd) return kNoPfn;
+  Pfn table = root_;
+  for (unsigned above = kTableLevels - 1; above > level && table != kNoPfn; --above)
+    table = table_below(table, page, above);
+  return table;
+}
+
 Pte PageTable::read(Vpn page) {
   const Pfn table = last_level(page);
-  return table == kNoPfn ? Pte{} : Pte{port_.read64(entry_address(table, page, 0))};
+  if (table != kNoPfn) return {port_.read64(entry_address(table, page, 0))};
+  const Pte huge = read_huge(page);
+  return huge.none() ? huge : part_of_huge(huge, page);
 }
 
 void PageTable::write(Vpn page, Pte entry) {
@@ -59,12 +70,7 @@ void PageTable::write(Vpn page, Pte entry) {
 }
 
 bool PageTable::has_table(Vpn page, unsigned level) {
-  if (level == 0) return last_level(page) != kNoPfn;
-  if (root_ == kNoPfn || page >= kMappableEnd) return false;
-  Pfn table = root_;
-  for (unsigned above = kTableLevels - 1; above > level && table != kNoPfn; --above)
-    table = table_below(table, page, above);
-  return table != kNoPfn;
+  return (level == 0 ? last_level(page) : table_above(page, level)) != kNoPfn;
 }
 
 Pfn PageTable::fresh_table() {
@@ -73,9 +79,9 @@ Pfn PageTable::fresh_table() {
   return table;
 }
 
-bool PageTable::ensure(Vpn page) {
+bool PageTable::ensure(Vpn page, unsigned level) {
   if (page >= kMappableEnd) return false;
-  if (last_level(page) != kNoPfn) return true;
+  if (has_table(page, level)) return true;
   if (root_ == kNoPfn) {
     const Pfn fresh = fresh_table();
     if (fresh == kNoPfn) return false;
@@ -87,18 +93,20 @@ bool PageTable::ensure(Vpn page) {
     }
   }
   Pfn table = root_;
-  for (unsigned level = kTableLevels - 1; level > 0; --level) {
-    Pfn below = table_below(table, page, level);
+  for (unsigned above = kTableLevels - 1; above > level; --above) {
+    Pfn below = table_below(table, page, above);
     if (below == kNoPfn) {
+      if (above == 1 && !huge_in(table, page).none()) return true;
       const Pfn fresh = fresh_table();
       if (fresh == kNoPfn) return false;
-      below = table_below(table, page, level);
-      if (below == kNoPfn) {
+      below = table_below(table, page, above);
+      if (below == kNoPfn && (above > 1 || huge_in(table, page).none())) {
         below = fresh;
-        port_.write64(entry_address(table, page, level), make_pte(fresh, kTableFlags).bits);
+        port_.write64(entry_address(table, page, above), make_pte(fresh, kTableFlags).bits);
         ++tables_;
       } else {
         memory_.put(fresh);
+        if (below == kNoPfn) return true;
       }
     }
     table = below;
@@ -118,10 +126,79 @@ void PageTable::for_each_below(Pfn table, unsigned level, PageRange range, const
       if (!entry.none()) visit(page, entry);
     } else if (const Pfn below = table_below(table, page, level); below != kNoPfn) {
       for_each_below(below, level - 1, range.intersect(span), visit);
+    } else if (const Pte entry = level == 1 ? huge_in(table, page) : Pte{}; !entry.none()) {
+      visit(page, part_of_huge(entry, page));
     }
     page = span.end;
   }
 }
+
+// --- huge entries --------------------------------------------------------------------------------
+
+// One that nobody placed (somebody overwrote the table) counts as absent.
+Pte PageTable::huge_in(Pfn table, Vpn page) {
+  const Pte entry{port_.read64(entry_address(table, page, 1))};
+  return entry.huge() && deposits_.contains(page.value >> kTableShift) ? entry : Pte{};
+}
+
+Pte PageTable::read_huge(Vpn page) {
+  if (deposits_.empty()) return {};
+  const Pfn table = table_above(page, 1);
+  return table == kNoPfn ? Pte{} : huge_in(table, page);
+}
+
+Pfn PageTable::allocate_spare() {
+  const Pfn table = fresh_table();
+  if (table != kNoPfn) ++tables_;
+  return table;
+}
+
+void PageTable::free_spare(Pfn table) {
+  --tables_;
+  memory_.put(table);
+}
+
+void PageTable::write_upper(Vpn page, Pte entry) {
+  const Pfn table = table_above(page, 1);
+  assert(table != kNoPfn);
+  if (table != kNoPfn) port_.write64(entry_address(table, page, 1), entry.bits);
+  cached_region_ = UINT64_MAX;
+}
+
+void PageTable::place_huge(Vpn page, Pte entry, Pfn spare) {
+  assert(entry.huge() && !has_table(page) && read_huge(page).none());
+  write_upper(page, entry);
+  deposits_[page.value >> kTableShift] = spare;
+}
+
+void PageTable::write_huge(Vpn page, Pte entry) {
+  assert(entry.huge() && !read_huge(page).none());
+  write_upper(page, entry);
+}
+
+Pfn PageTable::remove_huge(Vpn page) {
+  assert(!read_huge(page).none());
+  write_upper(page, {});
+  const auto kept = deposits_.find(page.value >> kTableShift);
+  const Pfn spare = kept->second;
+  deposits_.erase(kept);
+  return spare;
+}
+
+void PageTable::split_huge(Vpn page, const std::function<Pte(Vpn)>& small) {
+  const Pfn table = remove_huge(page);
+  const PageRange block = block_of(page);
+  for (Vpn at = block.first; at < block.end; at = at + 1) write_detached(table, at, small(at));
+  attach_table(page, table);
+}
+
+Pfn PageTable::detach_table(Vpn page) {
+  const Pfn table = last_level(page);
+  if (table != kNoPfn) write_upper(page, {});
+  return table;
+}
+
+void PageTable::attach_table(Vpn page, Pfn table) { write_upper(page, make_pte(table, kTableFlags)); }
 
 // --- freeing -------------------------------------------------------------------------------------
 
@@ -162,6 +239,7 @@ void PageTable::free_all() {
   const Pfn root = root_;
   root_ = kNoPfn;
   cached_region_ = UINT64_MAX;
+  for (const auto& [block, table] : std::exchange(deposits_, {})) free_spare(table);
   free_subtree(root, kTableLevels - 1);
 }
 
@@ -180,6 +258,7 @@ void PageTable::reset() {
   tables_ = 0;
   cached_region_ = UINT64_MAX;
   cached_table_ = kNoPfn;
+  deposits_.clear();
 }
 
 }  // namespace secmmu

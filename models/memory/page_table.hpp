@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 
 #include "models/memory/memory_port.hpp"
@@ -20,7 +21,7 @@ struct Pte {
   static constexpr std::uint64_t kUser = 1ULL << 2;
   static constexpr std::uint64_t kAccessed = 1ULL << 5;
   static constexpr std::uint64_t kDirty = 1ULL << 6;
-  static constexpr std::uint64_t kHuge = 1ULL << 7;      // above the last level: maps a large page; not modelled yet
+  static constexpr std::uint64_t kHuge = 1ULL << 7;      // above the last level: maps a large page
   static constexpr std::uint64_t kProtNone = 1ULL << 8;  // not present for hardware; present for mm (PROT_NONE)
   // Bits that hardware ignores. Exclusive: an anonymous page with this mapping alone (Linux's PageAnonExclusive, kept
   // here since there is but one). Write-protected: userfaultfd wants to hear of a write. Soft-dirty: written since
@@ -59,6 +60,16 @@ inline constexpr unsigned kTableShift = 9;   // log2 of the entries in a table
 inline constexpr std::uint64_t kTableEntries = 1ULL << kTableShift;
 inline constexpr Vpn kMappableEnd{1ULL << (kTableLevels * kTableShift)};  // no tree reaches this page or those behind
 
+// The 512 pages that one table of the last level translates, or one huge entry in its place.
+constexpr PageRange block_of(Vpn page) {
+  const Vpn first{page.value & ~(kTableEntries - 1)};
+  return {first, first + kTableEntries};
+}
+// What a huge entry says of one page of its block: that page's frame, with kHuge still set.
+constexpr Pte part_of_huge(Pte entry, Vpn page) {
+  return {entry.bits + ((page.value & (kTableEntries - 1)) << kPageShift)};
+}
+
 // Where the entry lies that translates `page` in a table of that level.
 constexpr PhysAddr entry_address(Pfn table, Vpn page, unsigned level) {
   return address_of(table) + ((page.value >> (level * kTableShift)) & (kTableEntries - 1)) * sizeof(Pte);
@@ -66,24 +77,28 @@ constexpr PhysAddr entry_address(Pfn table, Vpn page, unsigned level) {
 
 // The table tree of one address space. Not a module: it borrows the port of whoever works on it.
 // An upper entry that does not lead to a page-table frame (somebody overwrote it) counts as absent.
+//
+// An entry of the last but one level may be huge: it maps a block of 512 pages. A table is kept aside for each such
+// entry (Linux's deposit), so that it can be split where nothing may be allocated.
 class PageTable {
  public:
   PageTable(PhysicalMemory& memory, MemoryPort& port, std::string owner);
 
   // The root frame is allocated with the first table; kNoPfn before and after free_all.
   Pfn root() const { return root_; }
-  // Reads without allocating; an absent table reads as a none entry.
+  // Reads without allocating; an absent table reads as a none entry, a page of a huge entry as part_of_huge().
   Pte read(Vpn page);
-  // Allocates missing tables. False: no frame free, or the page is beyond every table. The allocator's points
-  // are the only ones; two tasks that build the same table at once end up with one, as in Linux's __pte_alloc.
-  bool ensure(Vpn page);
+  // Allocates missing tables down to that level. False: no frame free, or the page is beyond every table. True where
+  // a huge entry stands in the way: whoever writes looks first. The allocator's points are the only ones; two tasks
+  // that build the same table at once end up with one, as in Linux's __pte_alloc.
+  bool ensure(Vpn page, unsigned level = 0);
   // The table must exist. Does not announce a point: the caller does.
   void write(Vpn page, Pte entry);
   // The table that would hold the entry of that level for `page` exists.
   bool has_table(Vpn page, unsigned level = 0);
   // Calls visit(page, entry) for every entry that is not none in the range, ascending; skips absent tables
-  // without walking them. The visitor may write that entry and may pass points; no table of the range may be
-  // freed meanwhile.
+  // without walking them. A huge entry is visited once, as that of its first page in the range. The visitor may write
+  // that entry and may pass points; no table of the range may be freed meanwhile.
   void for_each(PageRange range, const std::function<void(Vpn, Pte)>& visit);
   // Unlinks the tables below the root that have pages of `range`, lie wholly inside `floor`..`ceiling` (the end
   // of the mapping before and the start of the one behind; Linux's free_pgtables), and hold no entry. Each goes
@@ -95,9 +110,31 @@ class PageTable {
   void free_all();
   // Forgets the tree without freeing: memory has been reset.
   void reset();
-  std::uint64_t tables() const { return tables_; }
+  std::uint64_t tables() const { return tables_; }  // those kept aside, too
+
+  // --- huge entries; none of these announces a point but for those of the allocator ---
+
+  // The entry that maps the block of `page` whole; none if there is none.
+  Pte read_huge(Vpn page);
+  // A table in no tree yet; kNoPfn: no frame free. place_huge() or free_spare() takes it.
+  Pfn allocate_spare();
+  void free_spare(Pfn table);
+  // Maps the block, which has neither a table nor a huge entry, below an upper table that exists.
+  void place_huge(Vpn page, Pte entry, Pfn spare);
+  void write_huge(Vpn page, Pte entry);  // over a huge entry
+  Pfn remove_huge(Vpn page);             // the table that was kept for it: free_spare() or place_huge() takes it
+  // The table that was kept takes the place of the huge entry; `small` says what its entries are.
+  void split_huge(Vpn page, const std::function<Pte(Vpn)>& small);
+  // Takes a table of the last level out of the tree with all that it holds, and puts it back where none is.
+  Pfn detach_table(Vpn page);
+  void attach_table(Vpn page, Pfn table);
+  Pte read_detached(Pfn table, Vpn page) { return {port_.read64(entry_address(table, page, 0))}; }
+  void write_detached(Pfn table, Vpn page, Pte entry) { port_.write64(entry_address(table, page, 0), entry.bits); }
 
  private:
+  Pfn table_above(Vpn page, unsigned level);             // that which holds the entry of that level; kNoPfn: absent
+  Pte huge_in(Pfn table, Vpn page);                      // of the last but one level
+  void write_upper(Vpn page, Pte entry);                 // of the last but one level
   Pfn table_below(Pfn table, Vpn page, unsigned level);  // kNoPfn: absent
   Pfn last_level(Vpn page);                              // with a one-entry cache
   Pfn fresh_table();
@@ -113,6 +150,7 @@ class PageTable {
   std::uint64_t tables_ = 0;
   std::uint64_t cached_region_ = UINT64_MAX;
   Pfn cached_table_ = kNoPfn;
+  std::map<std::uint64_t, Pfn> deposits_;  // by block
 };
 
 }  // namespace secmmu

@@ -209,3 +209,95 @@ TEST_CASE("page table: an upper entry that somebody overwrote counts as absent")
                      CHECK(used_frames() == 1);
                    }}});
 }
+
+TEST_CASE("page table: huge entries among small ones, against a map") {
+  machine().reset();
+  hardware().run({{"", 0, [] {
+                     PageTable table(memory(), hardware().port(), "test");
+                     Model model;
+                     std::set<std::uint64_t> huge;
+                     RandomStream random(11, "huge");
+                     bool same = true;
+                     for (int i = 0; i < 3'000 && same; ++i) {
+                       const Vpn page{random.below(8 * kTableEntries)};
+                       const PageRange block = block_of(page);
+                       const bool is_huge = huge.contains(block.first.value);
+                       const auto known = [&](Vpn at) {
+                         const auto found = model.find(at.value);
+                         return found == model.end() ? Pte{} : found->second;
+                       };
+                       switch (random.below(7)) {
+                         case 0:
+                           same &= table.ensure(page);
+                           same &= table.has_table(page) == !is_huge;
+                           if (is_huge) break;
+                           model[page.value] = make_pte({random.below(1'000)}, kFlags);
+                           table.write(page, model[page.value]);
+                           break;
+                         case 1: {  // a huge entry where nothing is, or over one
+                           const Pte entry = make_pte({random.below(8) * kTableEntries}, kFlags | Pte::kHuge);
+                           if (is_huge) {
+                             table.write_huge(page, entry);
+                           } else {
+                             same &= table.ensure(page, 1);
+                             if (table.has_table(page)) break;
+                             table.place_huge(page, entry, table.allocate_spare());
+                           }
+                           huge.insert(block.first.value);
+                           for (Vpn at = block.first; at < block.end; at = at + 1)
+                             model[at.value] = part_of_huge(entry, at);
+                           break;
+                         }
+                         case 2:
+                           if (!is_huge) break;
+                           table.free_spare(table.remove_huge(page));
+                           huge.erase(block.first.value);
+                           model.erase(model.lower_bound(block.first.value), model.lower_bound(block.end.value));
+                           break;
+                         case 3:
+                           if (!is_huge) break;
+                           table.split_huge(page, [&](Vpn at) { return Pte{known(at).bits & ~Pte::kHuge}; });
+                           huge.erase(block.first.value);
+                           for (Vpn at = block.first; at < block.end; at = at + 1) model[at.value].bits &= ~Pte::kHuge;
+                           break;
+                         case 4: {  // a table is replaced by a huge entry, or put back
+                           if (is_huge || !table.has_table(page)) break;
+                           const Pfn taken = table.detach_table(page);
+                           same &= table.read(page).none() && table.read_detached(taken, page) == known(page);
+                           if (random.below(2) == 0) {
+                             table.attach_table(page, taken);
+                             break;
+                           }
+                           const Pte entry = make_pte({0}, kFlags | Pte::kHuge);
+                           table.place_huge(page, entry, taken);
+                           huge.insert(block.first.value);
+                           for (Vpn at = block.first; at < block.end; at = at + 1)
+                             model[at.value] = part_of_huge(entry, at);
+                           break;
+                         }
+                         case 5: {
+                           const PageRange range{page, page + random.below(3 * kTableEntries)};
+                           Model wanted(model.lower_bound(range.first.value), model.lower_bound(range.end.value));
+                           std::erase_if(wanted, [&](const auto& item) {
+                             const std::uint64_t first = block_of({item.first}).first.value;
+                             return huge.contains(first) && item.first != std::max(first, range.first.value);
+                           });
+                           Model visited;
+                           table.for_each(range, [&](Vpn at, Pte entry) { visited.emplace(at.value, entry); });
+                           same &= visited == wanted;
+                           break;
+                         }
+                         default:
+                           if (random.below(20) == 0) table.free_tables(block, {0}, kMappableEnd);
+                       }
+                       same &= table.read(page) == known(page);
+                       same &= table.read_huge(page).none() == !huge.contains(block.first.value);
+                       same &= table.tables() == used_frames();
+                     }
+                     CHECK(same);
+                     CHECK(huge.size() > 1);
+                     table.free_all();
+                     CHECK(table.tables() == 0);
+                     CHECK(used_frames() == 0);
+                   }}});
+}

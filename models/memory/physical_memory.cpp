@@ -56,7 +56,12 @@ std::string_view frame_use_name(FrameUse use) {
 }
 
 PhysicalMemory::PhysicalMemory(const sc_core::sc_module_name& name, Arbiter& arbiter, MemoryConfig config)
-    : sc_module(name), socket("socket"), arbiter_(arbiter), config_(config), frames_(config.frames) {
+    : sc_module(name),
+      socket("socket"),
+      arbiter_(arbiter),
+      config_(config),
+      frames_(config.frames),
+      never_used_end_(config.frames) {
   void* mapping =
       mmap(nullptr, bytes_total(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mapping of simulated memory");
@@ -77,25 +82,72 @@ void PhysicalMemory::point(Time cost, Access access) {
 
 // --- the allocator -------------------------------------------------------------------------------
 
+void PhysicalMemory::push_freed(std::uint64_t number) {
+  freed_.push_back(number);
+  ++freed_in_[number / kHugeFrames];
+}
+
+// Whole blocks are broken last.
+Pfn PhysicalMemory::take_frame() {
+  if (freed_.empty() && never_used_ < never_used_end_) return {never_used_++};
+  if (freed_.empty()) {
+    const std::uint64_t block = freed_blocks_.back();
+    freed_blocks_.pop_back();
+    for (std::uint64_t i = kHugeFrames; i-- > 0;) push_freed(block + i);
+  }
+  const std::uint64_t number = freed_.back();
+  freed_.pop_back();
+  --freed_in_[number / kHugeFrames];
+  return {number};
+}
+
+Pfn PhysicalMemory::take_block() {
+  if (!freed_blocks_.empty()) {
+    const std::uint64_t block = freed_blocks_.back();
+    freed_blocks_.pop_back();
+    return {block};
+  }
+  const std::uint64_t end = never_used_end_ / kHugeFrames * kHugeFrames;
+  if (end >= never_used_ + kHugeFrames) {
+    for (std::uint64_t number = never_used_end_; number-- > end;) push_freed(number);  // once: memory's odd end
+    never_used_end_ = end - kHugeFrames;
+    return {never_used_end_};
+  }
+  const auto whole = std::find(freed_in_.begin(), freed_in_.end(), kHugeFrames);
+  if (whole == freed_in_.end()) return kNoPfn;
+  const auto block = static_cast<std::uint64_t>(whole - freed_in_.begin()) * kHugeFrames;
+  std::erase_if(freed_, [block](std::uint64_t number) { return number - block < kHugeFrames; });
+  *whole = 0;
+  return {block};
+}
+
 Pfn PhysicalMemory::allocate(FrameUse use, std::string_view owner) {
   point(costs.frame_alloc, writes(ObjectKind::allocator));
   if (free_count_ == 0) return kNoPfn;
-  Pfn pfn;
-  if (!freed_.empty()) {
-    pfn = {freed_.back()};
-    freed_.pop_back();
-  } else {
-    pfn = {never_used_++};
-  }
+  const Pfn pfn = take_frame();
   --free_count_;
   frames_[pfn.value] = {.use = use, .references = 1, .allocation = ++allocations_};
   arbiter_.bus().emit(FrameAllocated{pfn, allocations_, frame_use_name(use), owner, free_count_});
   return pfn;
 }
 
+Pfn PhysicalMemory::allocate_huge(FrameUse use, std::string_view owner) {
+  point(costs.frame_alloc, writes(ObjectKind::allocator));
+  if (free_count_ < kHugeFrames) return kNoPfn;
+  const Pfn first = take_block();
+  if (first == kNoPfn) return kNoPfn;
+  free_count_ -= kHugeFrames;
+  ++allocations_;
+  for (std::uint16_t i = 0; i < kHugeFrames; ++i)
+    frames_[first.value + i] = {.use = use, .behind = i, .folio = true, .allocation = allocations_};
+  frames_[first.value].references = 1;
+  arbiter_.bus().emit(FrameAllocated{first, allocations_, frame_use_name(use), owner, free_count_, kHugeFrames});
+  return first;
+}
+
 void PhysicalMemory::get(Pfn pfn) {
   assert(contains(pfn));
-  Frame& frame = frames_[pfn.value];
+  Frame& frame = frames_[head(pfn).value];
   if (frame.references == 0) {
     arbiter_.bus().emit(RefcountRevived{fmt::format("frame {:#x}", pfn.value)});
     return;  // the allocator has it, or will
@@ -105,28 +157,44 @@ void PhysicalMemory::get(Pfn pfn) {
 
 bool PhysicalMemory::put(Pfn pfn) {
   assert(contains(pfn));
-  Frame& frame = frames_[pfn.value];
-  if (frame.references == 1) point(costs.frame_free, writes(ObjectKind::frame_state, 0, pfn.value));
+  const Pfn first = head(pfn);
+  const std::uint64_t count = folio_frames(pfn);
+  Frame& frame = frames_[first.value];
+  if (frame.references == 1) point(costs.frame_free, writes(ObjectKind::frame_state, 0, first.value));
   if (frame.references == 0) {
     arbiter_.bus().emit(RefcountUnderflow{fmt::format("frame {:#x}", pfn.value)});
     return false;
   }
   if (--frame.references != 0) return false;
-  arbiter_.bus().emit(FrameFreed{pfn, frame.allocation, frame_use_name(frame.use), free_count_ + 1});
-  frame.use = FrameUse::free;
-  frame.mappings = 0;
-  point({}, writes(ObjectKind::frame_bytes, 0, pfn.value));
-  std::memset(bytes(pfn), kPoison, kPageSize);
+  arbiter_.bus().emit(FrameFreed{first, frame.allocation, frame_use_name(frame.use), free_count_ + count, count});
+  for (std::uint64_t number = first.value; number < first.value + count; ++number)
+    frames_[number] = {.allocation = frames_[number].allocation};
+  point({}, writes(ObjectKind::frame_bytes, 0, first.value));
+  std::memset(bytes(first), kPoison, count << kPageShift);
   point({}, writes(ObjectKind::allocator));
-  freed_.push_back(pfn.value);
-  ++free_count_;
+  if (count == 1)
+    push_freed(first.value);
+  else
+    freed_blocks_.push_back(first.value);
+  free_count_ += count;
   return true;
 }
 
-void PhysicalMemory::clear(Pfn pfn) {
+void PhysicalMemory::split_folio(Pfn pfn) {
+  const Pfn first = head(pfn);
+  assert(references(first) == 1 && mappings(first) == 0);
+  for (std::uint64_t i = 0; i < kHugeFrames; ++i) {
+    Frame& frame = frames_[first.value + i];
+    frame.references = 1;
+    frame.behind = 0;
+    frame.folio = false;
+  }
+}
+
+void PhysicalMemory::clear(Pfn pfn, std::uint64_t count) {
   assert(contains(pfn));
-  point(costs.clear_page, writes(ObjectKind::frame_bytes, 0, pfn.value));
-  std::memset(bytes(pfn), 0, kPageSize);
+  point(costs.clear_page * count, writes(ObjectKind::frame_bytes, 0, pfn.value));
+  std::memset(bytes(pfn), 0, count << kPageShift);
 }
 
 void PhysicalMemory::copy(Pfn from, Pfn to) {
@@ -145,8 +213,12 @@ void PhysicalMemory::reset() {
   if (never_used_ < config_.frames)
     madvise(bytes({never_used_}), (config_.frames - never_used_) << kPageShift, MADV_DONTNEED);
   std::fill_n(frames_.begin(), never_used_, Frame{});
+  std::fill(frames_.begin() + static_cast<std::ptrdiff_t>(never_used_end_), frames_.end(), Frame{});
   freed_.clear();
+  freed_blocks_.clear();
+  freed_in_.assign((config_.frames + kHugeFrames - 1) / kHugeFrames, 0);
   never_used_ = 0;
+  never_used_end_ = config_.frames;
   free_count_ = config_.frames;
   allocations_ = 0;
 }

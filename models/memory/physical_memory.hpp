@@ -36,11 +36,16 @@ std::string_view frame_use_name(FrameUse use);
 
 inline constexpr std::uint64_t kNoSlot = ~0ULL;
 
-// What Linux keeps in struct page.
+inline constexpr std::uint64_t kHugeFrames = 512;  // of a huge page: 2 MiB
+
+// What Linux keeps in struct page. The frames of a huge page (a folio) are counted together, in the first of them.
 struct Frame {
   FrameUse use = FrameUse::free;
-  std::uint32_t references = 0;  // page references: mappings and short-term holders
-  std::uint32_t mappings = 0;    // PTEs that map it
+  std::uint32_t references = 0;      // page references: mappings and short-term holders; of a folio in its first frame
+  std::uint32_t mappings = 0;        // PTEs that map it
+  std::uint32_t whole_mappings = 0;  // first frame of a folio: huge entries that map all of it
+  std::uint16_t behind = 0;          // how many frames behind the first one of its folio
+  bool folio = false;                // one of many that were allocated together, and are freed together
   // Where mappings are to be looked for, in the terms of who allocated it (a private page: its anon_vma, and the offset
   // in it). Zeroes when it is handed out.
   std::uint64_t mapping = 0;
@@ -71,12 +76,28 @@ class PhysicalMemory : public sc_core::sc_module {
   // kNoPfn: none is free. `owner` names whom reports blame if somebody else reaches it: "app anon page 3".
   // Last freed, first handed out; then in ascending order. A point. Emits FrameAllocated.
   Pfn allocate(FrameUse use, std::string_view owner);
+  // 512 aligned frames as one folio, from the end of memory down. Blocks that were freed whole come first; those in
+  // which all frames were freed one by one, last. kNoPfn: there is no such block. A point.
+  Pfn allocate_huge(FrameUse use, std::string_view owner);
+  // References belong to the folio, of which any frame may be given.
   void get(Pfn pfn);  // one more reference; RefcountRevived if the frame is free
   // One reference less; the last one frees the frame. Points when it frees: the count falls (FrameFreed),
   // the bytes are poisoned, the frame goes to the free list. Returns true if it was freed.
   // RefcountUnderflow if it is free already.
   bool put(Pfn pfn);
-  void clear(Pfn pfn);          // zeroes; costs clear_page
+  // The folio's frames become pages of their own, each with one reference. Nobody maps it, the caller has the only
+  // reference.
+  void split_folio(Pfn pfn);
+  // The first frame of its folio, or the frame itself.
+  Pfn head(Pfn pfn) const { return {pfn.value - frames_[pfn.value].behind}; }
+  std::uint64_t folio_frames(Pfn pfn) const { return frames_[pfn.value].folio ? kHugeFrames : 1; }
+  std::uint32_t references(Pfn pfn) const { return frames_[head(pfn).value].references; }
+  // Entries that map it, huge ones too.
+  std::uint32_t mappings(Pfn pfn) const {
+    return frames_[pfn.value].mappings + frames_[head(pfn).value].whole_mappings;
+  }
+  // Zeroes the frame, or so many; costs clear_page for each.
+  void clear(Pfn pfn, std::uint64_t count = 1);
   void copy(Pfn from, Pfn to);  // costs copy_page; a point for the reading and one for the writing
 
   bool contains(Pfn pfn) const { return pfn.value < config_.frames; }
@@ -91,6 +112,9 @@ class PhysicalMemory : public sc_core::sc_module {
 
  private:
   void point(Time cost, Access access);
+  Pfn take_frame();
+  Pfn take_block();
+  void push_freed(std::uint64_t number);
   std::uint64_t bytes_total() const { return config_.frames << kPageShift; }
   void b_transport(int id, tlm::tlm_generic_payload& payload, sc_core::sc_time& delay);
   unsigned transport_dbg(int id, tlm::tlm_generic_payload& payload);
@@ -99,9 +123,12 @@ class PhysicalMemory : public sc_core::sc_module {
   Arbiter& arbiter_;
   const MemoryConfig config_;
   std::vector<Frame> frames_;
-  std::uint8_t* bytes_ = nullptr;     // one mapping; the host backs only what is touched
-  std::vector<std::uint64_t> freed_;  // stack: last freed on top
-  std::uint64_t never_used_ = 0;      // frames from here on were never handed out in this run
+  std::uint8_t* bytes_ = nullptr;            // one mapping; the host backs only what is touched
+  std::vector<std::uint64_t> freed_;         // stack: last freed on top
+  std::vector<std::uint64_t> freed_blocks_;  // stack of whole blocks, none of whose frames is in freed_
+  std::vector<std::uint32_t> freed_in_;      // by block: how many of its frames are in freed_
+  std::uint64_t never_used_ = 0;             // frames from here on were never handed out in this run
+  std::uint64_t never_used_end_ = 0;         // up to here
   std::uint64_t free_count_ = 0;
   std::uint64_t allocations_ = 0;
 };

@@ -250,3 +250,71 @@ TEST_CASE("memory: the target keeps the rules of TLM") {
   CHECK_FALSE(hardware().port().socket->get_direct_mem_ptr(denied, dmi));
   CHECK(dmi.get_start_address() == end);
 }
+
+TEST_CASE("memory: a folio is aligned, counted in its first frame, and freed as a whole") {
+  machine().reset();
+  hardware().run({{"", 0, [] {
+                     std::vector<std::uint64_t> freed;
+                     machine().arbiter().bus().listen<FrameFreed>(
+                         [&](const FrameFreed& event, const Stamp&) { freed.push_back(event.pages); });
+                     const Pfn small = allocate();
+                     const Pfn folio = memory().allocate_huge(FrameUse::anonymous, "test");
+                     CHECK(small == Pfn{0});
+                     CHECK(folio == Pfn{TestHardware::kFrames - kHugeFrames});
+                     CHECK(memory().free_frames() == TestHardware::kFrames - kHugeFrames - 1);
+                     const Pfn inside{folio.value + 77};
+                     CHECK(memory().head(inside) == folio);
+                     CHECK(memory().folio_frames(inside) == kHugeFrames);
+                     CHECK(memory().folio_frames(small) == 1);
+                     memory().get(inside);
+                     CHECK(memory().references(folio) == 2);
+                     ++memory().frame(inside).mappings;
+                     ++memory().frame(folio).whole_mappings;
+                     CHECK(memory().mappings(inside) == 2);
+                     CHECK(memory().mappings({inside.value + 1}) == 1);
+                     --memory().frame(inside).mappings;
+                     --memory().frame(folio).whole_mappings;
+                     CHECK_FALSE(memory().put(inside));
+                     CHECK(memory().put(inside));
+                     CHECK(freed == std::vector<std::uint64_t>{kHugeFrames});
+                     CHECK(filled_with(inside, PhysicalMemory::kPoison));
+                     CHECK(memory().frame(inside).use == FrameUse::free);
+                     // The next folio is that block again, the next small frame is not of it.
+                     CHECK(allocate() == Pfn{1});
+                     CHECK(memory().allocate_huge(FrameUse::anonymous, "test") == folio);
+                     // Its frames part, and go one by one.
+                     memory().split_folio(inside);
+                     CHECK(memory().references(inside) == 1);
+                     CHECK(memory().head(inside) == inside);
+                     CHECK(memory().put(inside));
+                     CHECK(freed.back() == 1);
+                     CHECK(allocate() == inside);
+                   }}});
+}
+
+TEST_CASE("memory: blocks come back to huge pages when all their frames are free") {
+  machine().reset();
+  hardware().run({{"", 0, [] {
+                     constexpr std::uint64_t kBlocks = TestHardware::kFrames / kHugeFrames;
+                     const auto huge = [] { return memory().allocate_huge(FrameUse::anonymous, "test"); };
+                     std::vector<Pfn> folios;
+                     for (std::uint64_t i = 0; i < kBlocks; ++i) folios.push_back(huge());
+                     CHECK(folios.back() == Pfn{0});
+                     CHECK(huge() == kNoPfn);
+                     CHECK(allocate() == kNoPfn);
+                     for (const Pfn folio : folios) memory().put(folio);
+                     // Small frames break one block after the other.
+                     std::vector<Pfn> frames;
+                     for (std::uint64_t i = 0; i < TestHardware::kFrames; ++i) frames.push_back(allocate());
+                     CHECK(allocate() == kNoPfn);
+                     std::sort(frames.begin(), frames.end());
+                     CHECK(std::adjacent_find(frames.begin(), frames.end()) == frames.end());
+                     for (std::uint64_t i = 0; i < 2 * kHugeFrames; i += 2) memory().put(frames[i]);
+                     CHECK(huge() == kNoPfn);  // enough, but not together
+                     for (std::uint64_t i = 1; i < kHugeFrames; i += 2) memory().put(frames[i]);
+                     CHECK(huge() == Pfn{0});
+                     CHECK(huge() == kNoPfn);
+                     for (std::uint64_t i = 0; i < kHugeFrames / 2; ++i) CHECK(allocate() >= Pfn{kHugeFrames});
+                     CHECK(memory().free_frames() == 0);
+                   }}});
+}

@@ -12,13 +12,18 @@ namespace {
 class Audit {
  public:
   explicit Audit(MmSystem& system)
-      : system_(system), mappings_(system.memory.frames()), holders_(system.memory.frames()) {}
+
+      : system_(system),
+        mappings_(system.memory.frames()),
+        whole_mappings_(system.memory.frames()),
+        holders_(system.memory.frames()) {}
 
   std::string run() {
     for (const auto& mm : system_.spaces()) check_space(*mm);
     check_objects();
-    if (system_.zero_page_if_any() != kNoPfn) ++holders_[system_.zero_page_if_any().value];
     check_slots();
+    for (const Pfn zero : {system_.zero_page_if_any(), system_.huge_zero_page_if_any()})
+      if (zero != kNoPfn) ++holders_[zero.value];
     check_frames();
     return std::move(story_);
   }
@@ -39,7 +44,7 @@ class Audit {
         if (mm.vma_at(page).pages.empty()) say("{} {}: a swap entry without a VMA.", mm.name(), to_text(address_of(page)));
         return;
       }
-      ++resident;
+      resident += entry.huge() ? static_cast<std::int64_t>(kHugeFrames) : 1;
       check_entry(mm, page, entry);
     });
     tables_ += mm.table.tables();
@@ -59,10 +64,14 @@ class Audit {
     if ((!entry.present() && !entry.prot_none()) || !system_.memory.contains(pfn))
       return say("{}: the entry {:#x} is none that we make.", where(), entry.bits);
     const Frame& frame = system_.memory.frame(pfn);
-    ++mappings_[pfn.value];
-    ++holders_[pfn.value];
+    ++(entry.huge() ? whole_mappings_ : mappings_)[pfn.value];
+    ++holders_[system_.memory.head(pfn).value];
+    if (entry.huge() && (!frame.folio || frame.behind != 0))
+      return say("{}: huge, but no folio begins there.", where());
     const Vma vma = mm.vma_at(page);
     if (vma.pages.empty()) return say("{}: an entry without a VMA.", where());
+    if (entry.huge() && !(vma.pages.first <= page && page + kHugeFrames <= vma.pages.end))
+      say("{}: a huge entry lies across a border of VMAs.", where());
     const VmaAttributes& attributes = vma.attributes;
     if (entry.writable() && !attributes.rights.write) say("{}: writable in a VMA that is not.", where());
     if (entry.present() == attributes.rights.none()) say("{}: present and PROT_NONE disagree.", where());
@@ -71,8 +80,8 @@ class Audit {
       if (found == attributes.object->pages().end() || found->second != pfn)
         say("{}: not the page of its shared object.", where());
     } else if (frame.use == FrameUse::anonymous) {
-      if ((entry.writable() || exclusive(entry)) && frame.mappings != 1)
-        say("{}: its own, but frame {:#x} has {} mappings.", where(), pfn.value, frame.mappings);
+      if ((entry.writable() || exclusive(entry)) && system_.memory.mappings(pfn) != 1)
+        say("{}: its own, but frame {:#x} has {} mappings.", where(), pfn.value, system_.memory.mappings(pfn));
       if (attributes.anon_vma == 0) say("{}: a private page without anon_vma.", where());
     } else if (frame.use == FrameUse::zero) {
       if (entry.writable()) say("{}: the zero page is writable.", where());
@@ -118,6 +127,9 @@ class Audit {
       if (frame.mappings != mappings_[number])
         say("Frame {:#x} ({}): {} mappings, {} entries.", number, frame_use_name(frame.use), frame.mappings,
             mappings_[number]);
+      if (frame.whole_mappings != whole_mappings_[number])
+        say("Frame {:#x} ({}): {} whole mappings, {} huge entries.", number, frame_use_name(frame.use),
+            frame.whole_mappings, whole_mappings_[number]);
       if (frame.references != holders_[number])
         say("Frame {:#x} ({}): {} references, {} holders.", number, frame_use_name(frame.use), frame.references,
             holders_[number]);
@@ -127,6 +139,7 @@ class Audit {
 
   MmSystem& system_;
   std::vector<std::uint32_t> mappings_;
+  std::vector<std::uint32_t> whole_mappings_;
   std::vector<std::uint32_t> holders_;
   std::map<std::uint64_t, std::uint32_t> slot_users_;
   std::map<const SharedObject*, std::uint64_t> object_pages_;

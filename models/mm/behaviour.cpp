@@ -24,6 +24,15 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
           .choice("huge_cut", &B::huge_cut, {"if-huge", "always"},
                   "Where a VMA is cut inside a block of 2 MiB that it covers, a huge page is split first. Subscribers "
                   "are told of the block if a huge page is there, or always.")
+          .flag("huge_pages", &B::huge_pages, "Private memory may be mapped by huge pages of 2 MiB.")
+          .flag("huge_zero_page", &B::huge_zero_page,
+                "A read of a block that nobody wrote maps a huge page of zeroes; otherwise a huge page of its own.")
+          .choice("huge_cow", &B::huge_cow, {"copy", "split"},
+                  "A shared huge page that is written: all of it is copied, if there is room; or its entry is split, "
+                  "and the one small page is copied.")
+          .flag("huge_upgrade", &B::huge_upgrade,
+                "mprotect makes huge entries of pages that were never shared writable again, as it does small ones.")
+          .flag("collapse_advice", &B::collapse_advice, "madvise can ask for huge pages at once (MADV_COLLAPSE).")
           .choice("gather_flush", &B::gather_flush, {"whole-mm", "hull"},
                   "What an unmapping flushes: the address space, or from the lowest to the highest changed page.")
           .flag(

@@ -1,27 +1,19 @@
 // Making, changing and cutting VMAs, with what moving a border does to the pages there. mmap_lock is held for writing.
-#include "models/mm/entries.hpp"
+#include "models/mm/huge.hpp"
 
 namespace secmmu {
 
 namespace {
 
-constexpr std::uint64_t kBlock = kTableEntries;  // pages of a huge page
-
 // Rule: a huge page lies in one VMA. Where one is cut inside a block that it covers whole, a huge page there is
 // split first; subscribers are told of the block even if there is none, for nobody looks before.
 void split_at_border(Mm& mm, Vpn at) {
-  MmSystem& system = mm.system;
-  if (at.value % kBlock == 0 || system.behaviour.huge_cut == "if-huge") return;
-  const PageRange block{{at.value / kBlock * kBlock}, {(at.value / kBlock + 1) * kBlock}};
+  const PageRange block = block_of(at);
+  if (at == block.first) return;
+  if (mm.system.behaviour.huge_cut == "if-huge" && mm.table.read_huge(at).none()) return;
   const Vma vma = mm.vma_at(at);
   if (block.first < vma.pages.first || vma.pages.end < block.end) return;
-  if (!mm.table.has_table(block.first, 1)) return;
-  InvalidateRange announced{&mm, block, InvalidateEvent::clear};
-  system.notifier.invalidate_range_start(announced);
-  if (system.notifier.behaviour().only_end)
-    system.notifier.invalidate_range_only_end(announced);
-  else
-    system.notifier.invalidate_range_end(announced);
+  if (mm.table.has_table(at, 1)) split_huge_entry(mm, at);
 }
 
 }  // namespace

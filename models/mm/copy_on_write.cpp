@@ -9,12 +9,13 @@ namespace {
 
 // Rule: the swap cache's reference does not count if it can be given up.
 bool may_reuse(MmSystem& system, Pte entry) {
-  Frame& frame = system.memory.frame(entry.frame());
+  const PhysicalMemory& memory = system.memory;
+  const Frame& frame = memory.frame(entry.frame());
   if (frame.use != FrameUse::anonymous) return false;
-  if (system.behaviour.cow_reuse == "one-mapping") return frame.mappings == 1;
+  if (system.behaviour.cow_reuse == "one-mapping") return memory.mappings(entry.frame()) == 1;
   if (system.behaviour.cow_reuse == "exclusive" && exclusive(entry)) return true;
-  if (frame.references > 1u + (frame.slot != kNoSlot)) return false;
-  return leave_swap_cache(system, entry.frame()) && frame.references == 1;
+  if (memory.references(entry.frame()) > 1u + (frame.slot != kNoSlot)) return false;
+  return leave_swap_cache(system, entry.frame()) && memory.references(entry.frame()) == 1;
 }
 
 // The copy takes the place of the old page. page_table_lock is held, the old frame cannot be freed.
@@ -90,7 +91,7 @@ FaultResult write_fault(Mm& mm, const Vma& vma, Vpn page, Pte seen, std::string_
   mm.page_table_lock.lock();
   announce_write(mm, page);
   const Pte entry = mm.table.read(page);
-  const bool changed = !entry.present() || entry.writable() || entry.frame() != seen.frame();
+  const bool changed = !entry.present() || entry.writable() || entry.huge() || entry.frame() != seen.frame();
   if (!changed && (vma.attributes.shared || may_reuse(system, entry))) {
     // More rights need no flush: a TLB that does not know of them asks again.
     const std::uint64_t mine = vma.attributes.shared ? 0 : kExclusive;

@@ -8,31 +8,45 @@ namespace secmmu {
 
 void store(Mm& mm, Vpn page, Pte old, Pte fresh, std::string_view why) {
   mm.table.write(page, fresh);
+  note_change(mm, one_page(page), old, fresh, why);
+}
+
+void note_change(Mm& mm, PageRange pages, Pte old, Pte fresh, std::string_view why) {
   constexpr std::uint64_t kVisible = Pte::kFrameMask | Pte::kPresent | Pte::kWritable | Pte::kNoExecute;
   const bool shows = ((old.bits ^ fresh.bits) & kVisible) != 0 && (old.present() || fresh.present());
   Bus& bus = mm.system.arbiter.bus();
   if (!shows || !bus.wanted<PteChanged>()) return;
   const auto frame = [](Pte entry) { return entry.present() ? entry.frame() : kNoPfn; };
   const auto writable = [](Pte entry) { return entry.present() && entry.writable(); };
-  bus.emit(PteChanged{mm.name(), mm.id(), page, frame(old), writable(old), frame(fresh), writable(fresh), why});
+  bus.emit(PteChanged{mm.name(), mm.id(), pages.first, frame(old), writable(old), frame(fresh), writable(fresh), why,
+                      pages.pages()});
 }
 
 PageList populated_pages(Mm& mm, PageRange pages) {
   PageList list;
-  mm.table.for_each(pages, [&list](Vpn page, Pte) { list.push_back(page); });
+  mm.table.for_each(pages, [&list](Vpn page, Pte entry) {
+    if (!entry.huge()) list.push_back(page);
+  });
   return list;
 }
 
 TableList populated_tables(Mm& mm, PageRange range) {
   TableList list;
+  for (const Part& part : populated_parts(mm, range))
+    if (!part.huge) list.push_back(part.pages);
+  return list;
+}
+
+PartList populated_parts(Mm& mm, PageRange range) {
+  PartList list;
   if (in_first_table(range) == range) {
-    if (mm.table.has_table(range.first)) list.push_back(range);
+    const bool huge = !mm.table.read_huge(range.first).none();
+    if (huge || mm.table.has_table(range.first)) list.push_back({range, huge});
     return list;
   }
-  mm.table.for_each(range, [&](Vpn page, Pte) {
-    if (!list.empty() && list.back().contains(page)) return;
-    const Vpn table{page.value & ~(kTableEntries - 1)};
-    list.push_back(PageRange{table, table + kTableEntries}.intersect(range));
+  mm.table.for_each(range, [&](Vpn page, Pte entry) {
+    if (!list.empty() && list.back().pages.contains(page)) return;
+    list.push_back({block_of(page).intersect(range), entry.huge()});
   });
   return list;
 }

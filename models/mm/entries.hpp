@@ -35,13 +35,22 @@ inline void announce_write(Mm& mm, Vpn page) {
 // Writes an entry whose table exists, after announce_write() and without a point in between: `old` is what
 // is there. Leaves a PteChanged if the hardware can tell the difference.
 void store(Mm& mm, Vpn page, Pte old, Pte fresh, std::string_view why);
+// That event alone, for the pages of one entry: of a table that is not in the tree, or of a huge one.
+void note_change(Mm& mm, PageRange pages, Pte old, Pte fresh, std::string_view why);
 
-// The pages of one table's range whose entries are not none. Read at once, without a point.
+// The pages of one table's range whose entries are not none; none below a huge entry. Read at once, without a point.
 using PageList = boost::container::small_vector<Vpn, 64>;
 PageList populated_pages(Mm& mm, PageRange pages);
 // The parts of a range, one per last-level table, whose table exists and holds an entry that is not none.
 using TableList = boost::container::small_vector<PageRange, 8>;
 TableList populated_tables(Mm& mm, PageRange range);
+// The same with those parts, one per block, that a huge entry maps.
+struct Part {
+  PageRange pages;
+  bool huge = false;
+};
+using PartList = boost::container::small_vector<Part, 8>;
+PartList populated_parts(Mm& mm, PageRange range);
 // The part of `range` that lies in the same last-level table as its first page.
 constexpr PageRange in_first_table(PageRange range) {
   const Vpn border{(range.first.value | (kTableEntries - 1)) + 1};
@@ -91,8 +100,8 @@ constexpr bool is_user_range(PageRange range) { return !range.empty() && range.e
 void note_mapped(Mm& mm, PageRange range, const VmaAttributes& attributes);  // its event alone
 // A piece of one VMA gets these attributes: joins its neighbours, or is cut out.
 void change_vma(Mm& mm, PageRange piece, const VmaAttributes& attributes);
-// A VMA where none is: joins its neighbours if it can. `mapping`: of mmap or brk; `moved`: by mremap, where a VMA that it
-// joins is not taken for new.
+// A VMA where none is: joins its neighbours if it can. `mapping`: of mmap or brk; `moved`: by mremap, where a VMA that
+// it joins is not taken for new.
 enum class NewVma { mapping, moved };
 void add_vma(Mm& mm, PageRange range, const VmaAttributes& attributes, NewVma kind);
 void cut_vma(Mm& mm, Vpn at);

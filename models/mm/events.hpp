@@ -47,7 +47,8 @@ struct PteChanged {
   bool old_writable;
   Pfn new_pfn;
   bool new_writable;
-  std::string_view why;  // fault, zap, protect, cow, fork, move, exit
+  std::string_view why;     // fault, zap, protect, cow, fork, move, collapse, exit
+  std::uint64_t pages = 1;  // of a huge page: that many, with as many frames
   template <class V>
   void describe(V& visit) const {
     visit("mm", mm);
@@ -57,6 +58,20 @@ struct PteChanged {
     visit("new_pfn", new_pfn);
     visit("new_writable", new_writable);
     visit("why", why);
+    visit("pages", pages);
+  }
+};
+// Not a change of any translation: the same frames, with the same rights.
+struct HugeSplit {
+  static constexpr std::string_view kName = "huge_split";
+  static constexpr std::string_view kAbout = "A huge entry gave way to a table of small ones.";
+  std::string_view mm;
+  std::uint32_t mm_id;
+  PageRange pages;
+  template <class V>
+  void describe(V& visit) const {
+    visit("mm", mm);
+    visit("pages", pages);
   }
 };
 struct MmCreated {
@@ -117,7 +132,7 @@ struct FaultHandled {
   std::uint32_t mm_id;
   Vpn page;
   bool write;
-  std::string_view how;  // zero_page, new_page, cow_copy, cow_reuse, shared, swap_in, spurious, segv, oom
+  std::string_view how;  // zero_page, new_page, huge_zero_page, huge_page, cow_copy, cow_reuse, shared, ...
   template <class V>
   void describe(V& visit) const {
     visit("mm", mm);

@@ -1,5 +1,5 @@
 // Page faults, of CPUs and of drivers that need a page.
-#include "models/mm/entries.hpp"
+#include "models/mm/huge.hpp"
 #include "models/mm/swap.hpp"
 
 namespace secmmu {
@@ -84,7 +84,15 @@ FaultResult resolve(Mm& mm, Vpn page, bool write, std::string_view& how) {
     return FaultResult::segv;
   }
   announce_read(mm, page);
-  const Pte seen = mm.table.read(page);
+  if (no_table_or_huge(mm, page))
+    if (const auto result = huge_fault(mm, vma, page, write, how)) return *result;
+  Pte seen = mm.table.read(page);
+  if (seen.huge() && write && seen.present() && !seen.writable()) {
+    if (const auto result = huge_write_fault(mm, vma, page, how)) return *result;
+    announce_read(mm, page);
+    seen = mm.table.read(page);
+    if (seen.none() || seen.huge()) return FaultResult::resolved;  // the next attempt sees
+  }
   if (seen.none()) {
     if (vma.attributes.shared) return shared_fault(mm, vma, page, write, how);
     return write ? first_write_fault(mm, vma, page, how) : read_fault(mm, vma, page, how);
@@ -130,20 +138,21 @@ namespace {
 
 // Rule: only faults that change nothing but entries. The first private page of a VMA brings it an anon_vma, maybe a
 // neighbour's, and a fault that is not allowed is looked at again, so both take mmap_lock.
-bool needs_only_its_vma(const Mm& mm, const Vma& vma, bool write) {
+bool needs_only_its_vma(const Mm& mm, const Vma& vma, Vpn page, bool write) {
   const std::string& lock = mm.system.behaviour.fault_lock;
   const VmaAttributes& attributes = vma.attributes;
   if (lock == "mmap-lock" || vma.pages.empty() || !allowed(attributes.rights, write)) return false;
   if (attributes.shared) return lock == "vma-lock";
+  if (attributes.anon_vma == 0 && may_be_huge(mm.system, vma, page)) return false;
   return attributes.anon_vma != 0 || (lock == "vma-lock" && !write);
 }
 
 // False: not done, mmap_lock is needed.
 bool fault_under_vma_lock(Mm& mm, Vpn page, bool write, FaultResult& result) {
   const Vma vma = mm.vma_at(page);
-  if (!needs_only_its_vma(mm, vma, write) || !mm.vma_locks.try_lock_read(vma)) return false;
+  if (!needs_only_its_vma(mm, vma, page, write) || !mm.vma_locks.try_lock_read(vma)) return false;
   const Vma now = mm.vma_at(page);  // it cannot change any more
-  const bool same = now.pages.first == vma.pages.first && needs_only_its_vma(mm, now, write);
+  const bool same = now.pages.first == vma.pages.first && needs_only_its_vma(mm, now, page, write);
   if (same) result = handle_fault_locked(mm, page, write);
   mm.vma_locks.unlock_read(vma);
   return same;

@@ -1,6 +1,7 @@
 // fork: the child gets the VMAs, and a copy of those entries that a fault could not make again.
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
+#include "models/mm/huge.hpp"
 
 namespace secmmu {
 
@@ -31,7 +32,10 @@ void share_page(Mm& parent, Mm& child, Vpn page) {
 }
 
 bool copy_entries(Mm& parent, Mm& child, PageRange pages) {
-  for (const PageRange table : populated_tables(parent, pages)) {
+  for (const auto& [table, huge] : populated_parts(parent, pages)) {
+    const Taken taken = huge ? share_huge(parent, child, table.first) : Taken::small;
+    if (taken == Taken::out_of_memory) return false;
+    if (taken == Taken::done) continue;
     if (!child.table.ensure(table.first)) return false;
     child.page_table_lock.lock();
     parent.page_table_lock.lock(1);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "models/mm/entries.hpp"
+#include "models/mm/huge.hpp"
 #include "models/mm/swap.hpp"
 
 namespace secmmu {
@@ -123,9 +124,10 @@ ZapEnd zap_table(Gather& gather, PageRange pages, bool shared, std::string_view 
 }  // namespace
 
 void zap(Gather& gather, PageRange pages, bool shared, std::string_view why) {
-  for (const PageRange table : populated_tables(gather.mm, pages)) {
-    Vpn next = table.first;
-    while (next < table.end && zap_table(gather, {next, table.end}, shared, why, next) == ZapEnd::full) {
+  for (const auto& [part, huge] : populated_parts(gather.mm, pages)) {
+    if (huge && zap_huge(gather, part, why)) continue;
+    Vpn next = part.first;
+    while (next < part.end && zap_table(gather, {next, part.end}, shared, why, next) == ZapEnd::full) {
     }
   }
 }

@@ -47,6 +47,9 @@ class Gather {
 // pages must be announced; frees pages itself when the gather is full.
 void zap(Gather& gather, PageRange pages, bool shared, std::string_view why);
 
+// Could a TLB miss it if this entry changed so?
+bool needs_flush(Pte old, Pte fresh);
+
 // Takes tables out that no VMA around the (unmapped) range needs; the gather frees them.
 void free_page_tables(Gather& gather, PageRange range);
 

@@ -41,6 +41,8 @@ struct MmConfig {
   // Linux's limit with 4 KiB pages: 8 in the gather itself, 19 further batches of 510.
   std::uint64_t gather_pages = 8 + 19 * 510;
   std::uint64_t swap_slots = 65536;  // pages that the swap area holds
+  // never | madvise | always: which private memory gets huge pages when it is touched, and from khugepaged.
+  std::string huge_pages = "madvise";
 };
 const ParameterTable<MmConfig>& mm_table();
 
@@ -55,7 +57,13 @@ struct MmBehaviour {
   // read-only, and reclaim of one that it takes
   std::string clean_notify = "start-end";
 
+  // --- huge pages ---
   std::string huge_cut = "always";  // if-huge | always: whether the cut of a VMA announces a block without huge page
+  bool huge_pages = true;           // there are any
+  bool huge_zero_page = true;       // a read fault of a block that was never written maps a huge page of zeroes
+  std::string huge_cow = "split";   // copy | split: what becomes of a shared huge page that is written
+  bool huge_upgrade = true;         // mprotect gives the write bit back to huge entries, too
+  bool collapse_advice = true;      // MADV_COLLAPSE
 
   // --- when CPUs are flushed, and when pages are freed ---
   std::string gather_flush = "hull";        // whole-mm | hull: what the flush of a gather covers
@@ -122,6 +130,9 @@ class MmSystem {
   // Allocated and cleared at the first use, kept for ever; kNoPfn: no frame is free. Points.
   Pfn zero_page();
   Pfn zero_page_if_any() const { return zero_page_; }
+  // The same of a huge one; zero_page() exists when it does, for it may be split.
+  Pfn huge_zero_page();
+  Pfn huge_zero_page_if_any() const { return huge_zero_page_; }
   SharedObject& create_object(std::uint64_t pages, bool file);
   SharedObject* object(std::uint64_t id);  // nullptr: it is gone
   // VMAs that mapped so many of its pages are gone; with the last of them it goes itself. Points.
@@ -134,6 +145,7 @@ class MmSystem {
   std::vector<std::unique_ptr<Mm>> spaces_;
   std::vector<std::unique_ptr<SharedObject>> objects_;
   Pfn zero_page_ = kNoPfn;
+  Pfn huge_zero_page_ = kNoPfn;
   std::uint64_t anon_vmas_ = 0;
   std::uint64_t created_objects_ = 0;
 };
@@ -164,8 +176,11 @@ class Mm final : public AddressSpace {
     std::uint64_t cow_reuses = 0;
     std::uint64_t pages_unmapped = 0;
     std::uint64_t pages_freed = 0;
-    std::int64_t resident = 0;  // PTEs that map a frame
     std::int64_t swapped = 0;   // PTEs that name a slot of the swap area
+    std::int64_t resident = 0;  // PTEs that map a frame; a huge entry counts for all its pages
+    std::uint64_t huge_faults = 0;
+    std::uint64_t huge_splits = 0;     // of entries
+    std::uint64_t huge_collapses = 0;  // tables that became one
   } counters;
 
   const std::string& name() const override { return name_; }
@@ -233,6 +248,13 @@ Errno clear_soft_dirty(Mm& mm);  // 4: no page was written; the next write of ea
 void mark_idle(Mm& mm, PageRange range);
 enum class Idleness { idle, used, absent };  // absent: no page is there
 Idleness idleness(Mm& mm, Vpn page);
+// Which VMAs may have huge pages. EINVAL if the kernel has none; ENOMEM if a part is not mapped.
+Errno madvise_huge(Mm& mm, PageRange range, HugeAdvice advice);
+// MADV_COLLAPSE: the whole blocks in the range become huge pages, now. EINVAL, EAGAIN or ENOMEM if one of them could
+// not.
+Errno madvise_collapse(Mm& mm, PageRange range);
+// One round of khugepaged through an address space: collapses the blocks whose pages are in use. How many.
+std::uint64_t khugepaged_scan(Mm& mm);
 // Punches a hole into the shared object that is mapped there: out of every address space, then freed.
 Errno madvise_remove(Mm& mm, PageRange range);  // EINVAL if a part is not mapped, or not shared
 // Writes back what was written to the files that are mapped there; afterwards a write faults again, which is how

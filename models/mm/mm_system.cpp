@@ -31,7 +31,10 @@ const ParameterTable<MmConfig>& mm_table() {
                    "Pages that an unmapping collects before it must flush the TLBs and free them.",
                    "Linux with 4 KiB pages: 8 entries in the gather and 19 batches of 510 behind it")
           .integer("swap_slots", &MmConfig::swap_slots, 0, 1ULL << 24, "Pages that the swap area holds.",
-                   "256 MiB, as small machines have it");
+                   "256 MiB, as small machines have it")
+          .choice("huge_pages", &MmConfig::huge_pages, {"never", "madvise", "always"},
+                  "Which private memory gets huge pages (2 MiB) when it is first touched, and from khugepaged: none; "
+                  "that for which `hugepage` asked; all but that which `nohugepage` excluded.");
   return table;
 }
 
@@ -105,10 +108,24 @@ void MmSystem::unmap_object(SharedObject& object, std::uint64_t pages) {
   last->free_pages();
 }
 
+Pfn MmSystem::huge_zero_page() {
+  if (huge_zero_page_ != kNoPfn) return huge_zero_page_;
+  if (zero_page() == kNoPfn) return kNoPfn;
+  const Pfn fresh = memory.allocate_huge(FrameUse::zero, "the huge zero page");
+  if (fresh == kNoPfn) return kNoPfn;
+  memory.clear(fresh, kHugeFrames);
+  if (huge_zero_page_ != kNoPfn)
+    memory.put(fresh);  // another fault was faster
+  else
+    huge_zero_page_ = fresh;
+  return huge_zero_page_;
+}
+
 void MmSystem::reset() {
   spaces_.clear();
   objects_.clear();
   zero_page_ = kNoPfn;
+  huge_zero_page_ = kNoPfn;
   anon_vmas_ = 0;
   created_objects_ = 0;
   swap.reset();

@@ -1,8 +1,16 @@
 // mprotect.
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
+#include "models/mm/huge.hpp"
 
 namespace secmmu {
+
+// Rule modelled: x86's pte_needs_flush. Nothing that was not present can be in a TLB; of what was, rights
+// that changed in either direction, and what is gone, must go.
+bool needs_flush(Pte old, Pte fresh) {
+  constexpr std::uint64_t kSeen = Pte::kWritable | Pte::kNoExecute | Pte::kPresent | Pte::kFrameMask;
+  return old.present() && ((old.bits ^ fresh.bits) & kSeen) != 0;
+}
 
 namespace {
 
@@ -26,20 +34,17 @@ Pte changed_entry(const MmBehaviour& behaviour, Pte old, const VmaAttributes& at
   return writable ? with(fresh, Pte::kWritable) : fresh;
 }
 
-// Rule modelled: x86's pte_needs_flush. Nothing that was not present can be in a TLB; of what was, rights
-// that changed in either direction, and what is gone, must go.
-bool needs_flush(Pte old, Pte fresh) {
-  constexpr std::uint64_t kSeen = Pte::kWritable | Pte::kNoExecute | Pte::kPresent | Pte::kFrameMask;
-  return old.present() && ((old.bits ^ fresh.bits) & kSeen) != 0;
-}
-
 // True: an entry was there.
 bool change_entries(Gather& gather, PageRange range, const VmaAttributes& attributes) {
   Mm& mm = gather.mm;
   bool any = false;
-  for (const PageRange table : populated_tables(mm, range)) {
+  for (const auto& [part, huge] : populated_parts(mm, range)) {
+    if (huge && protect_huge(gather, part, attributes, changed_entry)) {
+      any = true;
+      continue;
+    }
     mm.page_table_lock.lock();
-    for (const Vpn page : populated_pages(mm, table)) {
+    for (const Vpn page : populated_pages(mm, part)) {
       announce_write(mm, page);
       const Pte old = mm.table.read(page);
       const Pte fresh = changed_entry(mm.system.behaviour, old, attributes);
@@ -53,10 +58,10 @@ bool change_entries(Gather& gather, PageRange range, const VmaAttributes& attrib
   return any;
 }
 
-// The first page of the range whose last-level table exists (an empty one counts), or the range's end.
+// The first page of the range whose last-level table exists (an empty one counts) or that is huge, or the range's end.
 Vpn first_with_table(Mm& mm, PageRange range) {
   while (!range.empty()) {
-    if (mm.table.has_table(range.first)) return range.first;
+    if (!no_table_or_huge(mm, range.first)) return range.first;
     range.first = in_first_table(range).end;
   }
   return range.end;

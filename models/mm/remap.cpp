@@ -1,6 +1,7 @@
 // mremap: grows, shrinks, moves.
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
+#include "models/mm/huge.hpp"
 
 namespace secmmu {
 
@@ -46,8 +47,10 @@ bool move_entries(Mm& mm, PageRange from, Vpn to) {
   mm.system.notifier.invalidate_range_start(announced);
   bool done = true;
   PageRange pending;
-  for (const PageRange table : populated_tables(mm, from)) {
-    done = move_table(mm, table, to + (table.first - from.first), pending);
+  for (const auto& [part, huge] : populated_parts(mm, from)) {
+    const Vpn target = to + (part.first - from.first);
+    const Taken taken = huge ? move_huge(mm, part, target, pending) : Taken::small;
+    done = taken == Taken::done || (taken == Taken::small && move_table(mm, part, target, pending));
     if (!done) break;
   }
   if (!pending.empty()) flush_tlbs(mm, pending);

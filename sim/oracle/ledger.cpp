@@ -299,24 +299,32 @@ bool Ledger::called_since(const Attachment& attachment, Vpn vpn, std::uint64_t n
 // --- memory ------------------------------------------------------------------------------------------------
 
 void Ledger::allocated(const FrameAllocated& e, const Stamp& stamp) {
-  Frame& frame = make_frame(e.pfn);
-  frame.known = true;
-  frame.used = true;
-  frame.allocation = e.allocation;
-  FramePast& past = make_past(e.pfn);
-  past.owner = names_.id_of(e.owner);
-  past.use = names_.id_of(e.use);
-  past.allocated = moment_of(stamp);
+  const Names::Id owner = names_.id_of(e.owner);
+  const Names::Id use = names_.id_of(e.use);
+  for (std::uint64_t i = 0; i < e.pages; ++i) {
+    const Pfn pfn{e.pfn.value + i};
+    Frame& frame = make_frame(pfn);
+    frame.known = true;
+    frame.used = true;
+    frame.allocation = e.allocation;
+    FramePast& past = make_past(pfn);
+    past.owner = owner;
+    past.use = use;
+    past.allocated = moment_of(stamp);
+  }
 }
 
 void Ledger::freed(const FrameFreed& e, const Stamp& stamp) {
-  Frame& frame = make_frame(e.pfn);
-  frame.known = true;
-  frame.used = false;
-  make_past(e.pfn).freed = moment_of(stamp);
-  for (std::uint32_t index = frame.translations; index != kNobody; index = translations_[index].frame_next)
-    if (translations_[index].breach != Breach::use_after_free)
-      break_legality(translations_[index], Breach::use_after_free, stamp);
+  for (std::uint64_t i = 0; i < e.pages; ++i) {
+    const Pfn pfn{e.pfn.value + i};
+    Frame& frame = make_frame(pfn);
+    frame.known = true;
+    frame.used = false;
+    make_past(pfn).freed = moment_of(stamp);
+    for (std::uint32_t index = frame.translations; index != kNobody; index = translations_[index].frame_next)
+      if (translations_[index].breach != Breach::use_after_free)
+        break_legality(translations_[index], Breach::use_after_free, stamp);
+  }
 }
 
 // --- translations ------------------------------------------------------------------------------------------
@@ -456,6 +464,16 @@ void Ledger::judge_fill(std::uint32_t index, const Stamp& stamp) {
 // --- page tables -------------------------------------------------------------------------------------------
 
 void Ledger::pte_changed(const PteChanged& e, const Stamp& stamp) {
+  PteChanged one = e;
+  for (std::uint64_t i = 0; i < e.pages; ++i) {
+    page_changed(one, stamp);
+    one.page = one.page + 1;
+    if (e.old_pfn != kNoPfn) ++one.old_pfn.value;
+    if (e.new_pfn != kNoPfn) ++one.new_pfn.value;
+  }
+}
+
+void Ledger::page_changed(const PteChanged& e, const Stamp& stamp) {
   const std::uint32_t page_index = make_page(e.mm_id, e.page);
   Page& page = pages_[page_index];
   page.pfn = e.new_pfn;

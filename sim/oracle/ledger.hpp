@@ -249,6 +249,7 @@ class Ledger {
   void cpu_filled(const CpuTlbFill& e, const Stamp& stamp);
   void cpu_dropped(const CpuTlbDrop& e, const Stamp& stamp);
   void pte_changed(const PteChanged& e, const Stamp& stamp);
+  void page_changed(const PteChanged& e, const Stamp& stamp);  // of one page of it
   void range_announced(const InvalidateStart& e, const Stamp& stamp);
   void range_told(const InvalidateStarted& e, const Stamp& stamp);
   void range_ending(const InvalidateEnd& e, const Stamp& stamp);

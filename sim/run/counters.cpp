@@ -47,6 +47,12 @@ const std::vector<Row<Mm>>& process_rows() {
        [](const Mm& m) { return m.counters.cow_reuses; }},
       {"pages_unmapped", "pages", "PTEs cleared.", [](const Mm& m) { return m.counters.pages_unmapped; }},
       {"pages_freed", "pages", "Frames given back by unmapping.", [](const Mm& m) { return m.counters.pages_freed; }},
+      {"huge_faults", "count", "Faults answered with a huge page of the process's own.",
+       [](const Mm& m) { return m.counters.huge_faults; }},
+      {"huge_splits", "count", "Huge entries that gave way to small ones.",
+       [](const Mm& m) { return m.counters.huge_splits; }},
+      {"huge_collapses", "count", "Blocks of small pages that became a huge one.",
+       [](const Mm& m) { return m.counters.huge_collapses; }},
       {"resident", "pages", "PTEs that map a frame at the end.",
        [](const Mm& m) { return static_cast<std::uint64_t>(m.counters.resident); }},
       {"swapped", "pages", "PTEs that name a slot of the swap area at the end.",
@@ -55,7 +61,8 @@ const std::vector<Row<Mm>>& process_rows() {
        [](const Mm& m) { return static_cast<std::uint64_t>(const_cast<Mm&>(m).users().value()); }},
       {"count", "count", "mm_count at the end.",
        [](const Mm& m) { return static_cast<std::uint64_t>(const_cast<Mm&>(m).count().value()); }},
-      {"vmas", "count", "VMAs at the end.", [](const Mm& m) { return static_cast<std::uint64_t>(m.vmas.iterative_size()); }},
+      {"vmas", "count", "VMAs at the end.",
+       [](const Mm& m) { return static_cast<std::uint64_t>(m.vmas.iterative_size()); }},
   };
   return rows;
 }

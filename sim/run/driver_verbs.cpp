@@ -65,6 +65,13 @@ std::string_view do_oom_reap(ActorProgram& program, const Step& step) {
   return mm == nullptr ? "ESRCH" : errno_name(oom_reap(*mm));
 }
 
+std::string_view do_khugepaged(ActorProgram& program, const Step& step) {
+  Mm* mm = named_mm(program, step);
+  if (mm == nullptr) return "ESRCH";
+  khugepaged_scan(*mm);
+  return "ok";
+}
+
 std::string_view do_mmget(ActorProgram& program, const Step& step) {
   Mm* mm = named_mm(program, step);
   return mm != nullptr && mm->users().get_unless_zero() ? "ok" : "ESRCH";
@@ -134,6 +141,7 @@ const std::vector<std::pair<std::string_view, ProgramVerb>>& driver_verbs() {
       {"synchronize", do_synchronize},
       {"unload", do_unload},
       {"oom_reap", do_oom_reap},
+      {"khugepaged", do_khugepaged},
       {"mmget", do_mmget},
       {"mmput", do_mmput},
       {"mmgrab", do_mmgrab},

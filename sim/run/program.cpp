@@ -153,6 +153,16 @@ std::string_view do_dontneed(ActorProgram& program, const Step& step) {
   return on_pages(program, step, [](Mm& mm, PageRange pages) { return madvise_dontneed(mm, pages); });
 }
 
+std::string_view do_hugepage(ActorProgram& program, const Step& step) {
+  return on_pages(program, step, [](Mm& mm, PageRange pages) { return madvise_huge(mm, pages, HugeAdvice::always); });
+}
+std::string_view do_nohugepage(ActorProgram& program, const Step& step) {
+  return on_pages(program, step, [](Mm& mm, PageRange pages) { return madvise_huge(mm, pages, HugeAdvice::never); });
+}
+std::string_view do_collapse(ActorProgram& program, const Step& step) {
+  return on_pages(program, step, [](Mm& mm, PageRange pages) { return madvise_collapse(mm, pages); });
+}
+
 std::string_view do_remove(ActorProgram& program, const Step& step) {
   return on_pages(program, step, [](Mm& mm, PageRange pages) { return madvise_remove(mm, pages); });
 }
@@ -247,6 +257,7 @@ const std::vector<std::pair<std::string_view, Verb>>& verb_functions() {
       {"munmap", do_munmap}, {"mprotect", do_mprotect}, {"dontneed", do_dontneed}, {"mremap", do_mremap},
       {"remove", do_remove}, {"msync", do_msync},       {"brk", do_brk},           {"fork", do_fork},
       {"exit", do_exit},     {"delay", do_delay},       {"sleep", do_sleep},       {"barrier", do_barrier},
+      {"hugepage", do_hugepage}, {"nohugepage", do_nohugepage}, {"collapse", do_collapse},
   };
   return table;
 }

@@ -83,6 +83,18 @@ std::vector<Verb> make_verbs() {
        true,
        {kBuffer, kPages}},
       {"dontneed", "madvise(MADV_DONTNEED): gives the frames back, keeps the mapping.", kCpu, true, {kBuffer, kPages}},
+      {"hugepage",
+       "madvise(MADV_HUGEPAGE): the first touch of a block of 512 pages that lies wholly in the buffer maps a huge "
+       "page.",
+       kCpu,
+       true,
+       {kBuffer, kPages}},
+      {"nohugepage", "madvise(MADV_NOHUGEPAGE): no huge pages there from now on.", kCpu, true, {kBuffer, kPages}},
+      {"collapse",
+       "madvise(MADV_COLLAPSE): the pages of whole blocks become huge pages, now (v6.1 on).",
+       kCpu,
+       true,
+       {kBuffer, kPages}},
       {"remove",
        "madvise(MADV_REMOVE): frees pages of a shared buffer, for everyone who maps them.",
        kCpu,
@@ -203,6 +215,9 @@ std::vector<Verb> make_verbs() {
           "The out-of-memory reaper (process_mrelease) takes the private pages of a dying process; EAGAIN if a "
           "subscriber would have to wait.",
           kCpu),
+      process_verb(
+          "khugepaged",
+          "One round of khugepaged through the process: blocks whose pages are in use become huge (v2.6.38 on).", kCpu),
       process_verb("mmget", "Becomes a user of the process's memory, if it still has one (mmget_not_zero).", kCpu),
       process_verb("mmput", "Gives that up; the last one ends the address space, whoever it is.", kCpu | kProbe),
       process_verb("mmgrab", "Holds the address space's structure, not its memory.", kCpu),

@@ -1,0 +1,301 @@
+// Small pages of a block become one huge page: when a process asks (MADV_COLLAPSE), and by khugepaged.
+#include <vector>
+
+#include "models/mm/huge.hpp"
+
+namespace secmmu {
+
+namespace {
+
+// Linux's defaults of khugepaged/max_ptes_*: what khugepaged accepts in a block, in pages. An advice accepts all.
+constexpr bool maps(Pte entry) { return entry.present() || entry.prot_none(); }
+
+constexpr unsigned kMaxNone = 511;
+constexpr unsigned kMaxShared = 256;
+
+enum class Who { khugepaged, advice };
+
+// Why a block was not collapsed. The first group lets MADV_COLLAPSE go on with the next block.
+enum class Outcome {
+  collapsed,
+  huge_already,
+  no_table,
+  not_present,
+  all_read_only,
+  unused,
+  pinned,
+  // --- the end ---
+  too_many_none,
+  too_many_shared,
+  no_huge_page,
+  vma_changed,
+};
+
+bool lets_go_on(Outcome outcome) { return outcome <= Outcome::pinned; }
+
+Errno answer_of(Outcome outcome) {
+  if (outcome == Outcome::no_huge_page) return Errno::enomem;
+  return outcome == Outcome::pinned ? Errno::eagain : Errno::einval;
+}
+
+// What the small entries of a block say about collapsing it.
+class Scan {
+ public:
+  Scan(Mm& mm, Who who) : mm_(mm), who_(who) {}
+
+  // False: the block stays as it is, for the reason in `outcome`. page_table_lock is held.
+  bool look(Vpn page, Pte entry) {
+    MmSystem& system = mm_.system;
+    if (entry.none() || (maps(entry) && entry.frame() == system.zero_page_if_any())) {
+      if (who_ == Who::khugepaged && ++none_ > kMaxNone) return refuse(Outcome::too_many_none);
+      return true;
+    }
+    if (!maps(entry)) return refuse(Outcome::not_present);
+    if (entry.writable()) writable_ = true;
+    const Pfn frame = entry.frame();
+    if (system.memory.mappings(frame) > 1 && who_ == Who::khugepaged && ++shared_ > kMaxShared)
+      return refuse(Outcome::too_many_shared);
+    if (!only_mapped(system.memory, frame)) return refuse(Outcome::pinned);
+    // Rule: a device is asked only about pages that the CPUs have not used.
+    if (who_ == Who::khugepaged) used_ += entry.accessed() || system.notifier.test_young(mm_, page) ? 1 : 0;
+    return true;
+  }
+  // After the last entry.
+  bool accept() {
+    if (!writable_) return refuse(Outcome::all_read_only);
+    if (who_ == Who::khugepaged && used_ == 0) return refuse(Outcome::unused);
+    return true;
+  }
+  Outcome outcome() const { return outcome_; }
+
+ private:
+  bool refuse(Outcome outcome) {
+    outcome_ = outcome;
+    return false;
+  }
+  // Nobody but page tables holds the page: who else does might be writing to it.
+  bool only_mapped(const PhysicalMemory& memory, Pfn frame) {
+    const Pfn head = memory.head(frame);
+    if (head == last_folio_) return true;
+    std::uint64_t mappings = memory.frame(head).whole_mappings;
+    for (std::uint64_t i = 0; i < memory.folio_frames(head); ++i) mappings += memory.frame({head.value + i}).mappings;
+    if (memory.references(head) != mappings) return false;
+    last_folio_ = head;
+    return true;
+  }
+
+  Mm& mm_;
+  Who who_;
+  unsigned none_ = 0;
+  unsigned shared_ = 0;
+  unsigned used_ = 0;
+  bool writable_ = false;
+  Pfn last_folio_ = kNoPfn;
+  Outcome outcome_ = Outcome::collapsed;
+};
+
+bool still_fits(Mm& mm, Vpn first, Who who) {
+  if (mm.torn_down) return false;
+  const Vma vma = mm.vma_at(first);
+  return !vma.pages.empty() && vma.attributes.anon_vma != 0 && may_be_huge(mm.system, vma, first, who == Who::advice);
+}
+
+// The table as it stands in the tree. False: not worth it, or not possible.
+bool scan(Mm& mm, PageRange block, Who who, Outcome& outcome) {
+  if (!mm.table.has_table(block.first)) {
+    outcome = mm.table.read_huge(block.first).none() ? Outcome::no_table : Outcome::huge_already;
+    return false;
+  }
+  Scan found(mm, who);
+  bool fits = true;
+  mm.page_table_lock.lock();
+  announce_read(mm, block.first);
+  for (Vpn page = block.first; fits && page < block.end; page = page + 1) fits = found.look(page, mm.table.read(page));
+  mm.page_table_lock.unlock();
+  fits = fits && found.accept();
+  outcome = found.outcome();
+  return fits;
+}
+
+// All entries of the block go, or come back. page_table_lock is held.
+void note_table(Mm& mm, PageRange block, Pfn table, bool gone) {
+  for (Vpn page = block.first; page < block.end; page = page + 1) {
+    const Pte entry = mm.table.read_detached(table, page);
+    if (maps(entry)) note_change(mm, one_page(page), gone ? entry : Pte{}, gone ? Pte{} : entry, "collapse");
+  }
+}
+
+// Rule: announced around the moment at which the table goes and the CPUs are flushed, and no longer: whoever faults
+// in between waits for mmap_lock, and the pages are copied when nobody can write to them.
+Pfn take_table(Mm& mm, PageRange block) {
+  InvalidateRange announced{&mm, block, InvalidateEvent::clear};
+  mm.system.notifier.invalidate_range_start(announced);
+  mm.page_table_lock.lock();
+  announce_write(mm, block.first);
+  const Pfn table = mm.table.detach_table(block.first);
+  note_table(mm, block, table, true);
+  flush_tlbs(mm, block);
+  mm.page_table_lock.unlock();
+  mm.system.notifier.invalidate_range_end(announced);
+  return table;
+}
+
+// Looks again, now that nothing can change. False: the table is back in its place.
+bool isolate(Mm& mm, PageRange block, Pfn table, Who who, Outcome& outcome) {
+  Scan found(mm, who);
+  bool fits = true;
+  mm.page_table_lock.lock();
+  announce_read(mm, block.first);
+  for (Vpn page = block.first; fits && page < block.end; page = page + 1)
+    fits = found.look(page, mm.table.read_detached(table, page));
+  fits = fits && found.accept();
+  outcome = found.outcome();
+  if (!fits) {
+    announce_write(mm, block.first);
+    mm.table.attach_table(block.first, table);
+    note_table(mm, block, table, false);
+  }
+  mm.page_table_lock.unlock();
+  return fits;
+}
+
+void copy_pages(Mm& mm, PageRange block, Pfn table, Pfn fresh) {
+  PhysicalMemory& memory = mm.system.memory;
+  for (std::uint64_t i = 0; i < kHugeFrames; ++i) {
+    const Vpn page = block.first + i;
+    const Pte entry = mm.table.read_detached(table, page);
+    const bool none = entry.none();
+    if (none || entry.frame() == mm.system.zero_page_if_any())
+      memory.clear({fresh.value + i});
+    else
+      memory.copy(entry.frame(), {fresh.value + i});
+    if (none) continue;
+    mm.page_table_lock.lock();
+    announce_write(mm, page);
+    mm.table.write_detached(table, page, {});
+    --memory.frame(entry.frame()).mappings;
+    --mm.counters.resident;
+    mm.page_table_lock.unlock();
+    memory.put(entry.frame());
+  }
+}
+
+// mmap_lock is held for writing.
+Outcome replace_table(Mm& mm, PageRange block, Pfn fresh, Who who) {
+  if (!still_fits(mm, block.first, who)) return Outcome::vma_changed;
+  if (!mm.table.has_table(block.first))
+    return mm.table.read_huge(block.first).none() ? Outcome::no_table : Outcome::huge_already;
+  lock_vmas_for_writing(mm, block);
+  mm.lock_rmap();
+  const Pfn table = take_table(mm, block);
+  Outcome outcome{};
+  const bool fits = isolate(mm, block, table, who, outcome);
+  mm.unlock_rmap();
+  if (!fits) return outcome;
+
+  copy_pages(mm, block, table, fresh);
+  const Vma vma = mm.vma_at(block.first);
+  for (std::uint64_t i = 0; i < kHugeFrames; ++i) note_private(mm, block.first + i, {fresh.value + i});
+  const Pte entry = huge_entry_for(fresh, vma.attributes.rights, vma.attributes.rights.write);
+  mm.page_table_lock.lock();
+  announce_write(mm, block.first);
+  mm.table.place_huge(block.first, entry, table);
+  note_change(mm, block, Pte{}, entry, "collapse");
+  ++mm.system.memory.frame(fresh).whole_mappings;
+  mm.counters.resident += static_cast<std::int64_t>(kHugeFrames);
+  ++mm.counters.huge_collapses;
+  mm.page_table_lock.unlock();
+  return Outcome::collapsed;
+}
+
+// mmap_lock is held for reading, and given back if the block was worth trying.
+Outcome collapse_block(Mm& mm, PageRange block, Who who, bool& locked) {
+  Outcome outcome{};
+  if (!scan(mm, block, who, outcome)) return outcome;
+  unlock_for_reading(mm);
+  locked = false;
+  // Rule: the huge page is sought without a lock, for that may take long.
+  const Pfn fresh = mm.system.memory.allocate_huge(FrameUse::anonymous, owner_name(mm, block.first));
+  if (fresh == kNoPfn) return Outcome::no_huge_page;
+  lock_for_writing(mm);
+  outcome = replace_table(mm, block, fresh, who);
+  unlock_for_writing(mm);
+  if (outcome != Outcome::collapsed) mm.system.memory.put(fresh);
+  return outcome;
+}
+
+std::vector<PageRange> whole_blocks(PageRange range) {
+  std::vector<PageRange> blocks;
+  for (Vpn first = block_of(range.first + (kTableEntries - 1)).first; first + kTableEntries <= range.end;
+       first = first + kTableEntries)
+    blocks.push_back(block_of(first));
+  return blocks;
+}
+
+// One VMA's piece, with mmap_lock held for reading before and after.
+Errno collapse_piece(Mm& mm, const Vma& piece) {
+  const Vma vma = mm.vma_at(piece.pages.first);
+  // Rule: the VMA must be able to hold a huge page at all, with room for the last whole block in it.
+  const Vpn last_block = block_of(vma.pages.end).first;
+  if (last_block.value < kTableEntries || vma.attributes.anon_vma == 0 ||
+      !may_be_huge(mm.system, vma, {last_block.value - kTableEntries}, true))
+    return Errno::einval;
+  bool locked = true;
+  std::uint64_t missing = 0;
+  Outcome last = Outcome::no_table;
+  for (const PageRange block : whole_blocks(piece.pages)) {
+    if (!locked) {
+      lock_for_reading(mm);
+      locked = true;
+      if (!still_fits(mm, block.first, Who::advice)) return Errno::einval;
+    }
+    const Outcome outcome = collapse_block(mm, block, Who::advice, locked);
+    if (outcome == Outcome::collapsed || outcome == Outcome::huge_already) continue;
+    ++missing;
+    last = outcome;
+    if (!lets_go_on(outcome)) break;
+  }
+  if (!locked) lock_for_reading(mm);
+  return missing == 0 ? Errno::ok : answer_of(last);
+}
+
+}  // namespace
+
+// Rule: piece by piece; the first that fails ends it. Holes are passed over and make the answer ENOMEM.
+Errno madvise_collapse(Mm& mm, PageRange range) {
+  return system_call(mm, "madvise", range, [&] {
+    const MmBehaviour& behaviour = mm.system.behaviour;
+    if (!is_user_range(range) || !behaviour.huge_pages || !behaviour.collapse_advice) return Errno::einval;
+    lock_for_reading(mm);
+    mm.system.arbiter.step(mm.system.costs.vma_work);
+    std::uint64_t mapped = 0;
+    Errno answer = Errno::ok;
+    for (const Vma& piece : mm.vmas_in(range)) {
+      mapped += piece.pages.pages();
+      answer = collapse_piece(mm, piece);
+      if (answer != Errno::ok) break;
+    }
+    unlock_for_reading(mm);
+    return answer != Errno::ok || mapped == range.pages() ? answer : Errno::enomem;
+  });
+}
+
+// Rule: each block of each VMA that may have huge pages, as they are when their turn comes. It does not wait for
+// mmap_lock in Linux; here it does, so that a scenario need not try again.
+std::uint64_t khugepaged_scan(Mm& mm) {
+  if (!mm.system.behaviour.huge_pages) throw AbsentInKernel("there is no khugepaged in this kernel");
+  std::uint64_t collapsed = 0;
+  lock_for_reading(mm);
+  const VmaList vmas = mm.torn_down ? VmaList{} : mm.vmas_in(kWholeSpace);
+  for (const Vma& vma : vmas)
+    for (const PageRange block : whole_blocks(vma.pages)) {
+      if (!still_fits(mm, block.first, Who::khugepaged)) continue;
+      bool locked = true;
+      if (collapse_block(mm, block, Who::khugepaged, locked) == Outcome::collapsed) ++collapsed;
+      if (!locked) lock_for_reading(mm);
+    }
+  unlock_for_reading(mm);
+  return collapsed;
+}
+
+}  // namespace secmmu
