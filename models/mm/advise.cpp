@@ -2,6 +2,7 @@
 // its look at them.
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
+#include "models/mm/huge.hpp"
 #include "models/mm/reclaim.hpp"
 #include "models/mm/swap.hpp"
 
@@ -55,6 +56,23 @@ void free_lazily(Gather& gather, Vpn page) {
   if (frame.use == FrameUse::anonymous && frame.slot == kNoSlot) frame.lazy_free = true;
 }
 
+// Rule: a page that is still a part of a huge one is made small first. If it is not this mapping's alone, the walk of
+// the table ends there.
+void free_table(Gather& gather, PageRange table) {
+  Mm& mm = gather.mm;
+  const PhysicalMemory& memory = mm.system.memory;
+  mm.page_table_lock.lock();
+  for (const Vpn page : populated_pages(mm, table)) {
+    const Pte entry = mm.table.read(page);
+    const bool part_of_folio =
+        entry.maps() && is_ordinary(memory.frame(entry.frame())) && memory.frame(entry.frame()).folio;
+    if (part_of_folio && (memory.mappings(memory.head(entry.frame())) != 1 || !split_for_advice(mm, entry.frame())))
+      break;
+    free_lazily(gather, page);
+  }
+  mm.page_table_lock.unlock();
+}
+
 // The pages of one table that may be made old: of one mapping, as far as anybody can tell. Each gets a reference.
 void make_old(Gather& gather, PageRange table, std::vector<Pfn>* isolated) {
   Mm& mm = gather.mm;
@@ -65,6 +83,7 @@ void make_old(Gather& gather, PageRange table, std::vector<Pfn>* isolated) {
     const Pte entry = mm.table.read(page);
     if (!entry.maps()) continue;
     Frame& frame = system.memory.frame(entry.frame());
+    if (frame.folio && is_ordinary(frame) && !split_for_advice(mm, entry.frame())) break;
     if (!is_ordinary(frame) || frame.mappings != 1) continue;
     if (entry.accessed()) {
       store(mm, page, entry, without(entry, Pte::kAccessed), "age");
@@ -85,9 +104,10 @@ Errno advise_cold(Mm& mm, PageRange range, bool pageout) {
     return for_each_piece(mm, range, [&](const Vma& piece) {
       if (piece.attributes.locked) return Errno::einval;
       Gather gather(mm);
-      for (const PageRange table : populated_tables(mm, piece.pages)) {
+      for (const auto& [part, huge] : populated_parts(mm, piece.pages)) {
         std::vector<Pfn> isolated;
-        make_old(gather, table, pageout ? &isolated : nullptr);
+        std::vector<Pfn>* wanted = pageout ? &isolated : nullptr;
+        if (!huge || !age_huge(gather, part, wanted)) make_old(gather, part, wanted);
         for (const Pfn frame : isolated)
           if (!reclaim_page(mm.system, frame)) mm.system.memory.put(frame);
       }
@@ -109,11 +129,8 @@ Errno madvise_free(Mm& mm, PageRange range) {
       Gather gather(mm);
       InvalidateRange announced{&mm, piece.pages, InvalidateEvent::clear};
       mm.system.notifier.invalidate_range_start(announced);
-      for (const PageRange table : populated_tables(mm, piece.pages)) {
-        mm.page_table_lock.lock();
-        for (const Vpn page : populated_pages(mm, table)) free_lazily(gather, page);
-        mm.page_table_lock.unlock();
-      }
+      for (const auto& [part, huge] : populated_parts(mm, piece.pages))
+        if (!huge || !free_huge(gather, part)) free_table(gather, part);
       mm.system.notifier.invalidate_range_end(announced);
       gather.finish();
       return Errno::ok;

@@ -41,7 +41,8 @@ class Audit {
       if (entry.swap()) {
         ++swapped;
         ++slot_users_[entry.slot()];
-        if (mm.vma_at(page).pages.empty()) say("{} {}: a swap entry without a VMA.", mm.name(), to_text(address_of(page)));
+        if (mm.vma_at(page).pages.empty())
+          say("{} {}: a swap entry without a VMA.", mm.name(), to_text(address_of(page)));
         return;
       }
       resident += entry.huge() ? static_cast<std::int64_t>(kHugeFrames) : 1;
@@ -111,7 +112,8 @@ class Audit {
       if (cached == kNoPfn) continue;
       ++holders_[cached.value];
       if (system_.memory.frame(cached).slot != slot)
-        say("Slot {}: cached in frame {:#x}, which has slot {}.", slot, cached.value, system_.memory.frame(cached).slot);
+        say("Slot {}: cached in frame {:#x}, which has slot {}.", slot, cached.value,
+            system_.memory.frame(cached).slot);
     }
   }
 

@@ -31,8 +31,7 @@ Errno brk(Mm& mm, VirtAddr end, VirtAddr& result) {
         answer = Errno::enomem;
       } else {
         mm.brk_end = end;
-        if (new_end > old_end)
-          add_vma(mm, {old_end, new_end}, heap, NewVma::mapping);
+        if (new_end > old_end) add_vma(mm, {old_end, new_end}, heap, NewVma::mapping);
         if (new_end < old_end) downgraded = unmap_span(mm, {new_end, old_end}, true);
       }
     }

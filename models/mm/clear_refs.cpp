@@ -1,6 +1,7 @@
 // /proc/PID/clear_refs: forgetting which pages were used, or written.
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
+#include "models/mm/huge.hpp"
 
 namespace secmmu {
 
@@ -8,9 +9,15 @@ namespace {
 
 template <class Change>
 void change_all(Mm& mm, Change change) {
-  for (const PageRange table : populated_tables(mm, kWholeSpace)) {
+  for (const auto& [part, huge] : populated_parts(mm, kWholeSpace)) {
     mm.page_table_lock.lock();
-    for (const Vpn page : populated_pages(mm, table)) {
+    if (const Pte old = huge ? mm.table.read_huge(part.first) : Pte{}; !old.none()) {
+      announce_write(mm, part.first);
+      const Pte fresh = change(old);
+      if (fresh != old) mm.table.write_huge(part.first, fresh);
+      if (fresh != old) note_change(mm, part, old, fresh, "clear_refs");
+    }
+    for (const Vpn page : populated_pages(mm, part)) {
       announce_write(mm, page);
       const Pte old = mm.table.read(page);
       const Pte fresh = change(old);

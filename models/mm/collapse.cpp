@@ -2,16 +2,16 @@
 #include <vector>
 
 #include "models/mm/huge.hpp"
+#include "models/mm/swap.hpp"
 
 namespace secmmu {
 
 namespace {
 
 // Linux's defaults of khugepaged/max_ptes_*: what khugepaged accepts in a block, in pages. An advice accepts all.
-constexpr bool maps(Pte entry) { return entry.present() || entry.prot_none(); }
-
 constexpr unsigned kMaxNone = 511;
 constexpr unsigned kMaxShared = 256;
+constexpr unsigned kMaxSwapped = 64;
 
 enum class Who { khugepaged, advice };
 
@@ -21,12 +21,14 @@ enum class Outcome {
   huge_already,
   no_table,
   not_present,
+  write_protected,
   all_read_only,
   unused,
   pinned,
   // --- the end ---
   too_many_none,
   too_many_shared,
+  too_many_swapped,
   no_huge_page,
   vma_changed,
 };
@@ -41,32 +43,41 @@ Errno answer_of(Outcome outcome) {
 // What the small entries of a block say about collapsing it.
 class Scan {
  public:
-  Scan(Mm& mm, Who who) : mm_(mm), who_(who) {}
+  // `may_swap_in`: there is still time to bring pages back.
+  Scan(Mm& mm, Who who, bool may_swap_in) : mm_(mm), who_(who), may_swap_in_(may_swap_in) {}
 
   // False: the block stays as it is, for the reason in `outcome`. page_table_lock is held.
   bool look(Vpn page, Pte entry) {
     MmSystem& system = mm_.system;
-    if (entry.none() || (maps(entry) && entry.frame() == system.zero_page_if_any())) {
+    if (entry.none() || (entry.maps() && entry.frame() == system.zero_page_if_any())) {
       if (who_ == Who::khugepaged && ++none_ > kMaxNone) return refuse(Outcome::too_many_none);
       return true;
     }
-    if (!maps(entry)) return refuse(Outcome::not_present);
+    if (entry.swap() && may_swap_in_) {
+      ++swapped_;
+      return who_ == Who::advice || swapped_ <= kMaxSwapped || refuse(Outcome::too_many_swapped);
+    }
+    if (!entry.maps()) return refuse(Outcome::not_present);
+    if ((entry.bits & Pte::kWriteProtected) != 0) return refuse(Outcome::write_protected);
     if (entry.writable()) writable_ = true;
     const Pfn frame = entry.frame();
     if (system.memory.mappings(frame) > 1 && who_ == Who::khugepaged && ++shared_ > kMaxShared)
       return refuse(Outcome::too_many_shared);
     if (!only_mapped(system.memory, frame)) return refuse(Outcome::pinned);
     // Rule: a device is asked only about pages that the CPUs have not used.
-    if (who_ == Who::khugepaged) used_ += entry.accessed() || system.notifier.test_young(mm_, page) ? 1 : 0;
+    if (who_ == Who::khugepaged)
+      used_ += entry.accessed() || system.memory.frame(frame).young || system.notifier.test_young(mm_, page) ? 1 : 0;
     return true;
   }
   // After the last entry.
   bool accept() {
     if (!writable_) return refuse(Outcome::all_read_only);
-    if (who_ == Who::khugepaged && used_ == 0) return refuse(Outcome::unused);
+    const bool worth = used_ != 0 && (swapped_ == 0 || used_ >= kHugeFrames / 2);
+    if (who_ == Who::khugepaged && !worth) return refuse(Outcome::unused);
     return true;
   }
   Outcome outcome() const { return outcome_; }
+  bool any_swapped() const { return swapped_ != 0; }
 
  private:
   bool refuse(Outcome outcome) {
@@ -77,18 +88,19 @@ class Scan {
   bool only_mapped(const PhysicalMemory& memory, Pfn frame) {
     const Pfn head = memory.head(frame);
     if (head == last_folio_) return true;
-    std::uint64_t mappings = memory.frame(head).whole_mappings;
-    for (std::uint64_t i = 0; i < memory.folio_frames(head); ++i) mappings += memory.frame({head.value + i}).mappings;
-    if (memory.references(head) != mappings) return false;
+    const std::uint64_t cached = memory.frame(head).slot != kNoSlot ? memory.folio_frames(head) : 0;
+    if (memory.references(head) != all_mappings(memory, head) + cached) return false;
     last_folio_ = head;
     return true;
   }
 
   Mm& mm_;
   Who who_;
+  bool may_swap_in_;
   unsigned none_ = 0;
   unsigned shared_ = 0;
   unsigned used_ = 0;
+  unsigned swapped_ = 0;
   bool writable_ = false;
   Pfn last_folio_ = kNoPfn;
   Outcome outcome_ = Outcome::collapsed;
@@ -101,12 +113,12 @@ bool still_fits(Mm& mm, Vpn first, Who who) {
 }
 
 // The table as it stands in the tree. False: not worth it, or not possible.
-bool scan(Mm& mm, PageRange block, Who who, Outcome& outcome) {
+bool scan(Mm& mm, PageRange block, Who who, Outcome& outcome, bool& any_swapped) {
   if (!mm.table.has_table(block.first)) {
     outcome = mm.table.read_huge(block.first).none() ? Outcome::no_table : Outcome::huge_already;
     return false;
   }
-  Scan found(mm, who);
+  Scan found(mm, who, true);
   bool fits = true;
   mm.page_table_lock.lock();
   announce_read(mm, block.first);
@@ -114,14 +126,22 @@ bool scan(Mm& mm, PageRange block, Who who, Outcome& outcome) {
   mm.page_table_lock.unlock();
   fits = fits && found.accept();
   outcome = found.outcome();
+  any_swapped = found.any_swapped();
   return fits;
+}
+
+// Pages of the block that are swapped out come back as by faults. mmap_lock is held for reading.
+bool swap_in(Mm& mm, PageRange block) {
+  for (Vpn page = block.first; page < block.end; page = page + 1)
+    if (mm.table.read(page).swap() && handle_fault_locked(mm, page, false) != FaultResult::resolved) return false;
+  return true;
 }
 
 // All entries of the block go, or come back. page_table_lock is held.
 void note_table(Mm& mm, PageRange block, Pfn table, bool gone) {
   for (Vpn page = block.first; page < block.end; page = page + 1) {
     const Pte entry = mm.table.read_detached(table, page);
-    if (maps(entry)) note_change(mm, one_page(page), gone ? entry : Pte{}, gone ? Pte{} : entry, "collapse");
+    if (entry.maps()) note_change(mm, one_page(page), gone ? entry : Pte{}, gone ? Pte{} : entry, "collapse");
   }
 }
 
@@ -142,7 +162,7 @@ Pfn take_table(Mm& mm, PageRange block) {
 
 // Looks again, now that nothing can change. False: the table is back in its place.
 bool isolate(Mm& mm, PageRange block, Pfn table, Who who, Outcome& outcome) {
-  Scan found(mm, who);
+  Scan found(mm, who, false);
   bool fits = true;
   mm.page_table_lock.lock();
   announce_read(mm, block.first);
@@ -176,6 +196,7 @@ void copy_pages(Mm& mm, PageRange block, Pfn table, Pfn fresh) {
     --memory.frame(entry.frame()).mappings;
     --mm.counters.resident;
     mm.page_table_lock.unlock();
+    leave_swap_cache(mm.system, entry.frame());
     memory.put(entry.frame());
   }
 }
@@ -211,15 +232,24 @@ Outcome replace_table(Mm& mm, PageRange block, Pfn fresh, Who who) {
 // mmap_lock is held for reading, and given back if the block was worth trying.
 Outcome collapse_block(Mm& mm, PageRange block, Who who, bool& locked) {
   Outcome outcome{};
-  if (!scan(mm, block, who, outcome)) return outcome;
+  bool any_swapped = false;
+  if (!scan(mm, block, who, outcome, any_swapped)) return outcome;
   unlock_for_reading(mm);
   locked = false;
   // Rule: the huge page is sought without a lock, for that may take long.
   const Pfn fresh = mm.system.memory.allocate_huge(FrameUse::anonymous, owner_name(mm, block.first));
   if (fresh == kNoPfn) return Outcome::no_huge_page;
-  lock_for_writing(mm);
-  outcome = replace_table(mm, block, fresh, who);
-  unlock_for_writing(mm);
+  outcome = Outcome::collapsed;
+  if (any_swapped) {
+    lock_for_reading(mm);
+    if (!still_fits(mm, block.first, who) || !swap_in(mm, block)) outcome = Outcome::vma_changed;
+    unlock_for_reading(mm);
+  }
+  if (outcome == Outcome::collapsed) {
+    lock_for_writing(mm);
+    outcome = replace_table(mm, block, fresh, who);
+    unlock_for_writing(mm);
+  }
   if (outcome != Outcome::collapsed) mm.system.memory.put(fresh);
   return outcome;
 }
@@ -263,9 +293,9 @@ Errno collapse_piece(Mm& mm, const Vma& piece) {
 
 // Rule: piece by piece; the first that fails ends it. Holes are passed over and make the answer ENOMEM.
 Errno madvise_collapse(Mm& mm, PageRange range) {
+  require(mm.system.behaviour.collapse_advice, "MADV_COLLAPSE");
   return system_call(mm, "madvise", range, [&] {
-    const MmBehaviour& behaviour = mm.system.behaviour;
-    if (!is_user_range(range) || !behaviour.huge_pages || !behaviour.collapse_advice) return Errno::einval;
+    if (!is_user_range(range)) return Errno::einval;
     lock_for_reading(mm);
     mm.system.arbiter.step(mm.system.costs.vma_work);
     std::uint64_t mapped = 0;
@@ -283,7 +313,7 @@ Errno madvise_collapse(Mm& mm, PageRange range) {
 // Rule: each block of each VMA that may have huge pages, as they are when their turn comes. It does not wait for
 // mmap_lock in Linux; here it does, so that a scenario need not try again.
 std::uint64_t khugepaged_scan(Mm& mm) {
-  if (!mm.system.behaviour.huge_pages) throw AbsentInKernel("there is no khugepaged in this kernel");
+  require(mm.system.behaviour.huge_pages, "khugepaged");
   std::uint64_t collapsed = 0;
   lock_for_reading(mm);
   const VmaList vmas = mm.torn_down ? VmaList{} : mm.vmas_in(kWholeSpace);

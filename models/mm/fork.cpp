@@ -11,6 +11,13 @@ namespace {
 void share_page(Mm& parent, Mm& child, Vpn page) {
   announce_write(parent, page);
   const Pte old = parent.table.read(page);
+  if (old.migration()) {  // whoever moves the page comes by here, too
+    const Pte both = without(old, kExclusive | Pte::kWritable);
+    if (both != old) store(parent, page, old, both, "fork");
+    announce_write(child, page);
+    store(child, page, Pte{}, both, "fork");
+    return;
+  }
   if (old.swap()) {
     const Pte both = without(old, kExclusive);
     if (both != old) store(parent, page, old, both, "fork");

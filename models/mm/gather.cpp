@@ -87,7 +87,8 @@ ZapEnd zap_table(Gather& gather, PageRange pages, bool shared, std::string_view 
     announce_write(mm, page);
     const Pte entry = mm.table.read(page);
     store(mm, page, entry, Pte{}, why);
-    if (!entry.maps()) {  // no TLB knows of it
+    if (entry.migration()) continue;  // who moves the page will find nothing to give back
+    if (!entry.maps()) {              // no TLB knows of it
       --mm.counters.swapped;
       free_swap_entry(system, entry.slot());
       continue;

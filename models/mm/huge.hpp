@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
@@ -24,8 +25,27 @@ std::optional<FaultResult> huge_fault(Mm& mm, const Vma& vma, Vpn page, bool wri
 // A write to a huge entry that forbids it: nothing if it was split, and the small page's turn comes.
 std::optional<FaultResult> huge_write_fault(Mm& mm, const Vma& vma, Vpn page, std::string_view& how);
 
-// The huge entry of the block, if there is one, gives way to a table; announced in any case. May sleep.
-void split_huge_entry(Mm& mm, Vpn page);
+// The huge entry of the block, if there is one, gives way to a table; announced in any case. May sleep. `migrating`: of
+// entries that map nothing until split_huge_page() is done.
+enum class SplitInto { pages, migrating };
+// `only`: if it maps this folio, for who comes from the side of the page.
+void split_huge_entry(Mm& mm, Vpn page, SplitInto into = SplitInto::pages, Pfn only = kNoPfn);
+// What stands for a page while nobody may use it, and what it becomes again.
+Pte migration_entry_for(Pte entry);
+Pte entry_after_migration(Pte migration, const Rights& rights);
+// Every entry that maps a part of the folio, in any address space.
+std::uint64_t all_mappings(const PhysicalMemory& memory, Pfn frame);
+// The frames of a folio become pages of their own; those that nobody maps are freed. The caller holds a reference on
+// this frame, and keeps it. False: somebody else holds the folio, and all is as it was. May sleep.
+bool split_huge_page(MmSystem& system, Pfn frame);
+
+// MADV_FREE of a part with a huge entry. False: what is there now is small.
+bool free_huge(Gather& gather, PageRange part);
+// MADV_COLD and MADV_PAGEOUT: the folio gets a reference if it is to be reclaimed. False: what is there now is small.
+bool age_huge(Gather& gather, PageRange part, std::vector<Pfn>* isolated);
+// For advice about a small entry that maps a part of a folio: the folio is split if this mapping is the only one.
+// page_table_lock is held, and is given back meanwhile. False: it is left alone.
+bool split_for_advice(Mm& mm, Pfn frame);
 
 // Takes the huge entry out, if the part is a whole block. False: what is there now is small.
 bool zap_huge(Gather& gather, PageRange part, std::string_view why);

@@ -154,9 +154,7 @@ class HugeStorm {
         [[fallthrough]];
       case 4: {
         const HugeAdvice advice = random_.below(5) == 0 ? HugeAdvice::never : HugeAdvice::always;
-        const bool known = mm.system.behaviour.huge_pages;
-        const bool mapped = all_mapped(process, 0, kPages);
-        want("hugepage", madvise_huge(mm, span(0, kPages), advice), known && mapped);
+        want("hugepage", madvise_huge(mm, span(0, kPages), advice), all_mapped(process, 0, kPages));
         break;
       }
       case 5: {
@@ -199,10 +197,20 @@ class HugeStorm {
         }
         break;
       case 9:
-        madvise_collapse(mm, span(first, end));  // may be refused for many reasons
+        if (mm.system.behaviour.collapse_advice) madvise_collapse(mm, span(first, end));  // may be refused
         break;
       case 10:
-        if (mm.system.behaviour.huge_pages) khugepaged_scan(mm);
+        khugepaged_scan(mm);
+        break;
+      case 12: {
+        if (!mm.system.behaviour.pageout) break;
+        const Errno got =
+            random_.below(2) == 0 ? madvise_pageout(mm, span(first, end)) : madvise_cold(mm, span(first, end));
+        want("pageout", got, all_mapped(process, first, end));
+        break;
+      }
+      case 13:
+        if (random_.below(2) == 0) want("clear_refs", clear_soft_dirty(mm), true);
         break;
       case 11: {  // a driver's way in
         Pfn frame;

@@ -123,7 +123,7 @@ Taken move_huge(Mm& mm, PageRange part, Vpn to, PageRange& pending) {
   const Pfn spare = mm.table.remove_huge(part.first);
   note_change(mm, part, entry, Pte{}, "move");
   announce_write(mm, to);
-  mm.table.place_huge(to, entry, spare);
+  mm.table.place_huge(to, with(entry, Pte::kSoftDirty), spare);
   note_change(mm, block_of(to), Pte{}, entry, "move");
   if (entry.present() && when == "after-move")
     pending = pending.empty() ? part : PageRange{pending.first, part.end};

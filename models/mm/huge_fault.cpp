@@ -99,7 +99,7 @@ bool may_be_huge(const MmSystem& system, const Vma& vma, Vpn page, bool by_advic
 }
 
 Pte huge_entry_for(Pfn frame, const Rights& rights, bool writable) {
-  return with(entry_for(frame, rights, writable), Pte::kHuge | Pte::kDirty | kExclusive);
+  return with(entry_for(frame, rights, writable), Pte::kHuge | kWritten | kExclusive);
 }
 
 Pfn allocate_huge_private(Mm& mm, PageRange block) {
@@ -154,7 +154,7 @@ std::optional<FaultResult> huge_write_fault(Mm& mm, const Vma& vma, Vpn page, st
   const bool changed = !entry.present() || entry.writable();
   const bool reuse = !changed && may_reuse_huge(system, entry);
   if (reuse) {
-    const Pte fresh = with(entry, Pte::kWritable | Pte::kDirty | Pte::kAccessed | kExclusive);
+    const Pte fresh = with(entry, Pte::kWritable | kWritten | Pte::kAccessed | kExclusive);
     mm.table.write_huge(page, fresh);
     note_change(mm, block, entry, fresh, "fault");
     if (!exclusive(entry))

@@ -29,9 +29,20 @@ void split_folio_entry(Mm& mm, PageRange block, Pte old) {
   for (std::uint64_t i = 0; i < kHugeFrames; ++i) ++memory.frame({head.value + i}).mappings;
 }
 
+// Nobody uses the pages from now on; the folio's one reference for the huge entry goes.
+void split_into_migrating(Mm& mm, PageRange block, Pte old) {
+  PhysicalMemory& memory = mm.system.memory;
+  mm.table.split_huge(block.first,
+                      [old](Vpn page) { return migration_entry_for(without(part_of_huge(old, page), Pte::kHuge)); });
+  note_change(mm, block, old, Pte{}, "migrate");
+  mm.counters.resident -= static_cast<std::int64_t>(kHugeFrames);
+  --memory.frame(old.frame()).whole_mappings;
+  memory.put(old.frame());  // who splits the folio holds another one
+}
+
 // Rule: no CPU may hold translations of both sizes for a page (processors have failed over it); so the huge entry is
 // made not present and flushed before the table stands there. What the CPUs noted in it until then is kept.
-void split_locked(Mm& mm, PageRange block) {
+void split_locked(Mm& mm, PageRange block, SplitInto into) {
   announce_write(mm, block.first);
   const Pte old = mm.table.read_huge(block.first);
   mm.table.write_huge(block.first, without(old, Pte::kPresent));
@@ -39,6 +50,8 @@ void split_locked(Mm& mm, PageRange block) {
   announce_write(mm, block.first);
   if (old.frame() == mm.system.huge_zero_page_if_any())
     split_zero(mm, block, old);
+  else if (into == SplitInto::migrating)
+    split_into_migrating(mm, block, old);
   else
     split_folio_entry(mm, block, old);
   ++mm.counters.huge_splits;
@@ -48,14 +61,15 @@ void split_locked(Mm& mm, PageRange block) {
 }  // namespace
 
 // Rule: announced before the lock is taken under which it is found out whether there is anything to split.
-void split_huge_entry(Mm& mm, Vpn page) {
+void split_huge_entry(Mm& mm, Vpn page, SplitInto into, Pfn only) {
   NotifierCore& notifier = mm.system.notifier;
   const PageRange block = block_of(page);
   InvalidateRange announced{&mm, block, InvalidateEvent::clear};
   notifier.invalidate_range_start(announced);
   mm.page_table_lock.lock();
   announce_read(mm, block.first);
-  if (!mm.table.read_huge(block.first).none()) split_locked(mm, block);
+  const Pte entry = mm.table.read_huge(block.first);
+  if (!entry.none() && (only == kNoPfn || entry.frame() == only)) split_locked(mm, block, into);
   mm.page_table_lock.unlock();
   // No translation changed, so there is nothing that a device which walks the tables would have to drop.
   if (notifier.behaviour().only_end)

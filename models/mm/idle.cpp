@@ -14,7 +14,7 @@ Pfn tracked_page(Mm& mm, Vpn page) {
   const FrameUse use = mm.system.memory.frame(entry.frame()).use;
   if (use != FrameUse::anonymous && use != FrameUse::shared) return kNoPfn;
   mm.system.memory.get(entry.frame());
-  return entry.frame();
+  return mm.system.memory.head(entry.frame());  // a huge page is used, or idle, as a whole
 }
 
 }  // namespace

@@ -248,7 +248,7 @@ Errno clear_soft_dirty(Mm& mm);  // 4: no page was written; the next write of ea
 void mark_idle(Mm& mm, PageRange range);
 enum class Idleness { idle, used, absent };  // absent: no page is there
 Idleness idleness(Mm& mm, Vpn page);
-// Which VMAs may have huge pages. EINVAL if the kernel has none; ENOMEM if a part is not mapped.
+// Which VMAs may have huge pages. ENOMEM if a part is not mapped.
 Errno madvise_huge(Mm& mm, PageRange range, HugeAdvice advice);
 // MADV_COLLAPSE: the whole blocks in the range become huge pages, now. EINVAL, EAGAIN or ENOMEM if one of them could
 // not.

@@ -63,4 +63,59 @@ void fork_round(benchmark::State& state) {
 }
 BENCHMARK(fork_round)->Name("mm/fork_and_exit/16_pages")->Iterations(20'000);
 
+constexpr VirtAddr kHugePlace{0x10'0000'0000};
+constexpr PageRange kHugeBlock = pages_of(kHugePlace, kTableEntries* kPageSize);
+
+// A block that may be huge; a neighbour keeps the tables above it.
+void in_huge_process(const std::function<void(Mm&, Core&)>& body) {
+  in_process("v6.10", false, [&](Mm& mm, Core& core) {
+    VirtAddr area;
+    mmap(mm, {kHugePlace, true, kTableEntries, {true, true, false}, false}, area);
+    madvise_huge(mm, kHugeBlock, HugeAdvice::always);
+    body(mm, core);
+  });
+}
+
+// One write maps 512 pages, one discard gives them back.
+void huge_fault_round(benchmark::State& state) {
+  in_huge_process([&](Mm& mm, Core& core) {
+    for (auto _ : state) {
+      core.write(kHugePlace, 8, 1);
+      madvise_dontneed(mm, kHugeBlock);
+    }
+  });
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(huge_fault_round)->Name("mm/huge/fault_and_discard");
+
+// The same, discarded in two parts: the entry is split, and its 512 pages go one by one.
+void huge_split_round(benchmark::State& state) {
+  in_huge_process([&](Mm& mm, Core& core) {
+    for (auto _ : state) {
+      core.write(kHugePlace, 8, 1);
+      madvise_dontneed(mm, one_page(kHugePlace.page()));
+      madvise_dontneed(mm, kHugeBlock);
+      munmap(mm, kHugeBlock);  // with the table
+      VirtAddr area;
+      mmap(mm, {kHugePlace, true, kTableEntries, {true, true, false}, false}, area);
+      madvise_huge(mm, kHugeBlock, HugeAdvice::always);
+    }
+  });
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(huge_split_round)->Name("mm/huge/fault_split_and_discard");
+
+// A huge page is split and collapsed again: 512 pages are copied.
+void huge_collapse_round(benchmark::State& state) {
+  in_huge_process([&](Mm& mm, Core& core) {
+    core.write(kHugePlace, 8, 1);
+    for (auto _ : state) {
+      madvise_dontneed(mm, one_page(kHugePlace.page() + 1));
+      madvise_collapse(mm, kHugeBlock);
+    }
+  });
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(huge_collapse_round)->Name("mm/huge/split_and_collapse");
+
 }  // namespace

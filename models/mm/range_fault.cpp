@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "models/mm/entries.hpp"
+#include "models/mm/huge.hpp"
 
 namespace secmmu {
 namespace {
@@ -74,7 +74,8 @@ class Walk {
   Errno look_at_tables(const Vma& vma, PageRange part) {
     while (!part.empty()) {
       const PageRange below = in_first_table(part);
-      const Errno result = mm_.table.has_table(below.first) ? look_at_entries(vma, below) : look_at_nothing(vma, below);
+      const Errno result =
+          !no_table_or_huge(mm_, below.first) ? look_at_entries(vma, below) : look_at_nothing(vma, below);
       if (result != Errno::ok) return result;
       part.first = below.end;
     }

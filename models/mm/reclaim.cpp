@@ -4,6 +4,7 @@
 
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
+#include "models/mm/huge.hpp"
 #include "models/mm/reverse_map.hpp"
 #include "models/mm/swap.hpp"
 
@@ -11,21 +12,32 @@ namespace secmmu {
 
 namespace {
 
-// The CPU's accessed bit of one mapping, then the devices': both are cleared. `ask`: how the devices are asked.
+bool of_page(const PhysicalMemory& memory, Pte entry, Pfn frame) {
+  return entry.maps() && entry.frame().value - frame.value < memory.folio_frames(frame);
+}
+
+// The CPU's accessed bit of one mapping, then the devices': both are cleared. `ask`: how the devices are asked, about
+// the pages of one entry.
 template <class Ask>
 bool take_young(const Mapping& mapping, Pfn frame, Ask ask) {
   Mm& mm = *mapping.mm;
-  const Vpn page = mapping.pages.first;
   bool young = false;
-  mm.page_table_lock.lock();
-  announce_write(mm, page);
-  const Pte entry = mm.table.read(page);
-  if (entry.maps() && entry.frame() == frame) {
-    young = entry.accessed();
-    if (young) store(mm, page, entry, without(entry, Pte::kAccessed), "age");
-    young |= ask(mm, page);
+  for (Vpn page = mapping.pages.first; page < mapping.pages.end;) {
+    mm.page_table_lock.lock();
+    announce_write(mm, page);
+    const Pte huge = mm.table.read_huge(page);
+    const Pte entry = huge.none() ? mm.table.read(page) : huge;
+    const PageRange pages = huge.none() ? one_page(page) : block_of(page);
+    if (of_page(mm.system.memory, entry, frame)) {
+      const Pte old = without(entry, Pte::kAccessed);
+      if (entry.accessed() && !huge.none()) mm.table.write_huge(page, old);
+      if (entry.accessed() && huge.none()) store(mm, page, entry, old, "age");
+      young |= entry.accessed();
+      young |= ask(mm, pages);
+    }
+    mm.page_table_lock.unlock();
+    page = pages.end;
   }
-  mm.page_table_lock.unlock();
   return young;
 }
 
@@ -38,7 +50,7 @@ bool referenced(MmSystem& system, Pfn frame) {
     locked = mapping.locked;
     if (!locked)
       young |= take_young(mapping, frame,
-                          [](Mm& mm, Vpn at) { return mm.system.notifier.clear_flush_young(mm, one_page(at)); });
+                          [](Mm& mm, PageRange pages) { return mm.system.notifier.clear_flush_young(mm, pages); });
     return !locked;
   });
   if (locked) return true;
@@ -57,13 +69,14 @@ Pte left_behind(MmSystem& system, Pte old, const Frame& page) {
 
 enum class Unmapped { done, not_there, written_again };
 
-// Under the lock of the page table.
+// Under the lock of the page table. `frame`: the page's, or the first one of its folio.
 Unmapped take_entry(Mm& mm, Vpn page, Pfn frame, bool& flush_later) {
   MmSystem& system = mm.system;
-  Frame& state = system.memory.frame(frame);
   announce_write(mm, page);
   const Pte old = mm.table.read(page);
-  if (!old.maps() || old.frame() != frame) return Unmapped::not_there;
+  if (old.huge() || !of_page(system.memory, old, frame)) return Unmapped::not_there;
+  Frame& state = system.memory.frame(frame);
+  Frame& part = system.memory.frame(old.frame());
   store(mm, page, old, Pte{}, "reclaim");
   if (system.behaviour.reclaim_flush == "deferred")
     flush_later = true;
@@ -71,13 +84,13 @@ Unmapped take_entry(Mm& mm, Vpn page, Pfn frame, bool& flush_later) {
     flush_tlbs(mm, one_page(page));
   if (old.dirty()) note_dirty(system, frame);
 
-  if (state.lazy_free && (state.dirty || state.references > 1 + state.mappings)) {
+  if (state.lazy_free && (state.dirty || part.dirty || state.references > 1 + all_mappings(system.memory, frame))) {
     announce_write(mm, page);
     store(mm, page, Pte{}, old, "reclaim");
     state.lazy_free = false;
     return Unmapped::written_again;
   }
-  const Pte fresh = state.lazy_free ? Pte{} : left_behind(system, old, state);
+  const Pte fresh = state.lazy_free ? Pte{} : left_behind(system, old, part);
   if (!fresh.none()) {
     announce_write(mm, page);
     store(mm, page, Pte{}, fresh, "reclaim");
@@ -85,7 +98,7 @@ Unmapped take_entry(Mm& mm, Vpn page, Pfn frame, bool& flush_later) {
   }
   --mm.counters.resident;
   ++mm.counters.pages_unmapped;
-  --state.mappings;
+  --part.mappings;
   return Unmapped::done;
 }
 
@@ -98,19 +111,28 @@ Unmapped unmap_from(const Mapping& mapping, Pfn frame, bool& flush_later) {
   const std::string& how = system.behaviour.clean_notify;
   const bool announces = how == "start-end" || how == "start-range-end";
   const bool anonymous = system.memory.frame(frame).use == FrameUse::anonymous;
-  const Vpn page = mapping.pages.first;
+  if (system.memory.frame(frame).folio && mm.table.has_table(mapping.pages.first, 1))
+    split_huge_entry(mm, mapping.pages.first, SplitInto::pages, frame);
   InvalidateRange announced{&mm, mapping.pages, InvalidateEvent::clear};
   if (announces) notifier.invalidate_range_start(announced);
+  Unmapped result = Unmapped::not_there;
+  std::vector<Vpn> taken;
   mm.page_table_lock.lock();
-  const Unmapped result = take_entry(mm, page, frame, flush_later);
-  const bool done = result == Unmapped::done;
-  if (done && how == "page-under-lock") notifier.invalidate_page(mm, page);
-  if (done && announces && anonymous && notifier.behaviour().invalidate_range)
-    notifier.invalidate_range(mm, mapping.pages);
-  if (done) system.memory.put(frame);  // the mapping's; the caller has its own
+  for (Vpn page = mapping.pages.first; page < mapping.pages.end; page = page + 1) {
+    const Unmapped one = take_entry(mm, page, frame, flush_later);
+    if (one == Unmapped::not_there) continue;
+    result = one;
+    if (one == Unmapped::written_again) break;
+    taken.push_back(page);
+    if (how == "page-under-lock") notifier.invalidate_page(mm, page);
+    if (announces && anonymous && notifier.behaviour().invalidate_range) notifier.invalidate_range(mm, one_page(page));
+    system.memory.put(frame);  // the mapping's; the caller has its own
+  }
   mm.page_table_lock.unlock();
-  if (done && how == "page") notifier.invalidate_page(mm, page);
-  if (done && how == "range") notifier.invalidate_range(mm, mapping.pages);
+  for (const Vpn page : taken) {
+    if (how == "page") notifier.invalidate_page(mm, page);
+    if (how == "range") notifier.invalidate_range(mm, one_page(page));
+  }
   if (announces) notifier.invalidate_range_end(announced);
   return result;
 }
@@ -118,10 +140,9 @@ Unmapped unmap_from(const Mapping& mapping, Pfn frame, bool& flush_later) {
 // Rule: the walk ends as soon as nobody maps the page. Where flushes are put off, one comes before the page is
 // written or freed.
 void unmap_everywhere(MmSystem& system, Pfn frame) {
-  const Frame& page = system.memory.frame(frame);
   std::vector<Mapping> to_flush;
   for_each_mapping(system, frame, [&](const Mapping& mapping) {
-    if (page.mappings == 0) return false;
+    if (all_mappings(system.memory, frame) == 0) return false;
     bool flush_later = false;
     const Unmapped result = unmap_from(mapping, frame, flush_later);
     if (flush_later) to_flush.push_back(mapping);
@@ -130,13 +151,60 @@ void unmap_everywhere(MmSystem& system, Pfn frame) {
   for (const Mapping& mapping : to_flush) flush_tlbs(*mapping.mm, mapping.pages);
 }
 
+bool reclaim_private(MmSystem& system, Pfn frame);
+
 // Nobody else holds it: the caller's reference, and that of the swap cache or of the object.
 bool freeable(const Frame& page) {
   return page.references == 1u + (page.slot != kNoSlot || page.use == FrameUse::shared ? 1 : 0);
 }
 
+// The parts of a folio as pages of their own, each in its turn. The caller's reference is on the first.
+bool reclaim_parts(MmSystem& system, Pfn folio) {
+  PhysicalMemory& memory = system.memory;
+  if (!split_huge_page(system, folio)) return false;
+  std::vector<Pfn> parts;
+  for (std::uint64_t i = 1; i < kHugeFrames; ++i) {
+    const Pfn part{folio.value + i};
+    if (memory.frame(part).use != FrameUse::anonymous) continue;
+    memory.get(part);
+    parts.push_back(part);
+  }
+  const bool gone = !referenced(system, folio) && reclaim_private(system, folio);
+  for (const Pfn part : parts)
+    if (!reclaim_page(system, part)) memory.put(part);
+  return gone;
+}
+
+// Rule: a folio that one huge entry maps is written out as it is, if the swap area has a slot for each part; any other
+// is split first. One that somebody else holds is kept.
+bool reclaim_folio(MmSystem& system, Pfn folio) {
+  PhysicalMemory& memory = system.memory;
+  if (memory.references(folio) != all_mappings(memory, folio) + 1) return false;
+  const bool lazy = memory.frame(folio).lazy_free;
+  if (memory.frame(folio).whole_mappings == 0) return reclaim_parts(system, folio);
+  std::uint64_t cached = 0;
+  while (!lazy && cached < kHugeFrames && add_to_swap(system, {folio.value + cached})) ++cached;
+  const auto uncache = [&] {
+    for (std::uint64_t i = 0; i < cached; ++i)
+      if (memory.frame({folio.value + i}).slot != kNoSlot) drop_from_swap_cache(system, {folio.value + i});
+  };
+  if (!lazy && cached < kHugeFrames) {
+    uncache();
+    return reclaim_parts(system, folio);
+  }
+  unmap_everywhere(system, folio);
+  const auto free_to_go = [&] { return all_mappings(memory, folio) == 0 && memory.references(folio) == 1 + cached; };
+  if (!free_to_go()) return false;
+  if (lazy) return !memory.frame(folio).dirty;
+  for (std::uint64_t i = 0; i < kHugeFrames; ++i) write_to_swap(system, {folio.value + i});
+  if (!free_to_go()) return false;
+  uncache();
+  return true;
+}
+
 bool reclaim_private(MmSystem& system, Pfn frame) {
   Frame& page = system.memory.frame(frame);
+  if (page.folio) return reclaim_folio(system, frame);
   if (!page.lazy_free && page.slot == kNoSlot && !add_to_swap(system, frame)) return false;
   unmap_everywhere(system, frame);
   if (page.mappings != 0 || !freeable(page)) return false;
@@ -178,8 +246,8 @@ bool reclaim_page(MmSystem& system, Pfn frame) {
 bool clear_references(MmSystem& system, Pfn frame) {
   bool young = false;
   for_each_mapping(system, frame, [&](const Mapping& mapping) {
-    young |= take_young(mapping, frame,
-                        [](Mm& mm, Vpn at) { return mm.system.notifier.clear_young(mm, one_page(at)); });
+    young |=
+        take_young(mapping, frame, [](Mm& mm, PageRange pages) { return mm.system.notifier.clear_young(mm, pages); });
     return true;
   });
   Frame& page = system.memory.frame(frame);

@@ -59,9 +59,10 @@ void for_each_mapping(MmSystem& system, Pfn frame, const std::function<bool(cons
   if (object == nullptr && (page.use != FrameUse::anonymous || family == 0)) return;
   const auto belongs = [object, family](const VmaAttributes& attributes) {
     if (object != nullptr) return attributes.object == object;
-    return attributes.anon_vma == family || std::ranges::find(attributes.inherited, family) != attributes.inherited.end();
+    return attributes.anon_vma == family ||
+           std::ranges::find(attributes.inherited, family) != attributes.inherited.end();
   };
-  walk(system, belongs, page.index, page.index + 1, visit);
+  walk(system, belongs, page.index, page.index + system.memory.folio_frames(frame), visit);
 }
 
 }  // namespace secmmu

@@ -22,6 +22,7 @@ void for_each_mapping(MmSystem& system, const SharedObject& object, std::uint64_
 // its offset; until `visit` answers false.
 //
 // Rule: only the page table tells whether one of them does. After a fork the children's VMAs are among them.
+// Of a folio, whose first frame is meant, all its pages.
 void for_each_mapping(MmSystem& system, Pfn frame, const std::function<bool(const Mapping&)>& visit);
 
 }  // namespace secmmu

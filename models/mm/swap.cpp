@@ -105,11 +105,11 @@ FaultResult swap_fault(Mm& mm, const Vma& vma, Vpn page, Pte entry, bool write, 
   }
   Frame& found = memory.frame(frame);
   system.swap.put(entry.slot());
-  if (found.slot != kNoSlot && (vma.attributes.locked || (write && found.references == 2)))
+  if (found.slot != kNoSlot && (vma.attributes.locked || (write && memory.references(frame) == 2)))
     leave_swap_cache(system, frame);
   Pte restored = without(entry_for(frame, vma.attributes.rights, false), kSoftDirtyAndProtected);
   restored = with(restored, entry.bits & kSoftDirtyAndProtected);
-  const bool own = exclusive(entry) || fresh || found.references == 1;
+  const bool own = exclusive(entry) || fresh || memory.references(frame) == 1;
   bool copies = write;
   if (own) {
     note_private(mm, page, frame);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "sim/conform/devices.hpp"
+#include "sim/conform/translation.hpp"
 #include "sim/scenario/values.hpp"
 
 namespace secmmu::conform {
@@ -80,6 +81,21 @@ ToSteps mapping(Backing backing) {
   };
 }
 
+// Private memory is mapped without huge pages, unless it is to have them.
+Steps map_private(const Operation& operation) {
+  Steps steps = mapping(Backing::anon)(operation);
+  Step advice;
+  advice.verb = operation.word == "huge" ? "hugepage" : "nohugepage";
+  advice.buffer = operation.buffer;
+  steps.push_back(advice);
+  return steps;
+}
+Steps map_over(const Operation& operation) {
+  Steps steps = with_rights("mmap_fixed")(operation);
+  steps.push_back(range_step("nohugepage", operation));
+  return steps;
+}
+
 Steps write(const Operation& operation) {
   Step step = range_step("write", operation);
   step.value = operation.value;
@@ -102,6 +118,8 @@ Steps make_child(const Operation&) { return named("fork", ""); }
 Steps clear_bits(const Operation& operation) {
   return plain(operation.word == "1" ? "clear_referenced" : "clear_soft_dirty")(operation);
 }
+
+Steps scan_by_khugepaged(const Operation&) { return named("khugepaged", kProcess); }
 
 Steps move_elsewhere(const Operation& operation) {
   Step step = range_step("mremap", operation);
@@ -130,7 +148,7 @@ std::vector<OperationRow> make_operations() {
   const Argument rights = one_of("none|r|rw", {"none", "r", "rw"});
   const Argument fresh_rights = one_of("r|rw", {"r", "rw"});
   return {
-      {"anon", {kNewBuffer, kPages, one_of("huge", {"huge"}, true)}, mapping(Backing::anon)},
+      {"anon", {kNewBuffer, kPages, one_of("huge", {"huge"}, true)}, map_private},
       {"shared", {kNewBuffer, kPages}, mapping(Backing::shared)},
       {"filepriv", {kNewBuffer, kPages}},
       {"file", {kNewBuffer, kPages}, mapping(Backing::file)},
@@ -147,7 +165,7 @@ std::vector<OperationRow> make_operations() {
       {"child_exit", kWholeBuffer, plain("exit"), Player::child},
       {"munmap", kRange, on_pages("munmap")},
       {"mprotect", range_and(rights), with_rights("mprotect")},
-      {"mmap_fixed", range_and(fresh_rights), with_rights("mmap_fixed")},
+      {"mmap_fixed", range_and(fresh_rights), map_over},
       {"dontneed", kRange, on_pages("dontneed")},
       {"free", kRange, on_pages("lazyfree")},
       {"cold", kRange, on_pages("cold")},
@@ -155,11 +173,11 @@ std::vector<OperationRow> make_operations() {
       {"remove", kRange, on_pages("remove")},
       {"mergeable", kRange},
       {"unmergeable", kRange},
-      {"hugepage", kRange},
-      {"nohugepage", kRange},
+      {"hugepage", kRange, on_pages("hugepage")},
+      {"nohugepage", kRange, on_pages("nohugepage")},
       {"populate_read", kRange, on_pages("populate_read")},
       {"populate_write", kRange, on_pages("populate_write")},
-      {"collapse", kRange},
+      {"collapse", kRange, on_pages("collapse")},
       {"wipeonfork", kRange},
       {"dontfork", kRange},
       {"soft_offline", kRange},
@@ -173,7 +191,7 @@ std::vector<OperationRow> make_operations() {
       {"clear_refs", {one_of("1|4", {"1", "4"})}, clear_bits},
       {"idle", kRange, on_pages("mark_idle")},
       {"isidle", kRange, on_pages("count_idle")},
-      {"khugepaged", kWholeBuffer},
+      {"khugepaged", kWholeBuffer, scan_by_khugepaged},
       {"mrelease", kWholeBuffer},
       {"truncate", {kBuffer, {"N", Form::first, &Operation::first}}},
       {"punch", kRange},

@@ -8,6 +8,7 @@ std::string_view pte_state(Mm& mm, Vpn page) {
   if (entry.swap()) return "swap";
   if (entry.migration()) return "migration";
   if (!entry.present()) return "none";
+  if (entry.huge()) return entry.writable() ? "huge-rw" : "huge-ro";
   return entry.writable() ? "rw" : "ro";
 }
 
