@@ -422,7 +422,7 @@ TEST_CASE("huge page: soft-dirty and idle tracking look at the whole block") {
         }) == "S SOFT_DIRTY all, 0-512:rw>ro, V all, E all, F all, 0-512:ro>rw");
   CHECK(play("v6.1", huge, [](Stage& stage) {
           mark_idle(*stage.mm, stage.pages(3, 4));
-          CHECK(is_idle(*stage.mm, stage.at(500).page()));
+          CHECK(idleness(*stage.mm, stage.at(500).page()) == Idleness::idle);
         }) == "");
 }
 
