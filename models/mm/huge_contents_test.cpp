@@ -210,7 +210,7 @@ class HugeStorm {
         break;
       }
       case 13:
-        if (random_.below(2) == 0) want("clear_refs", clear_soft_dirty(mm), true);
+        if (mm.system.behaviour.soft_dirty && random_.below(2) == 0) want("clear_refs", clear_soft_dirty(mm), true);
         break;
       case 11: {  // a driver's way in
         Pfn frame;

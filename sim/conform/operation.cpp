@@ -87,6 +87,7 @@ Steps map_private(const Operation& operation) {
   Step advice;
   advice.verb = operation.word == "huge" ? "hugepage" : "nohugepage";
   advice.buffer = operation.buffer;
+  advice.end_page = operation.pages;
   steps.push_back(advice);
   return steps;
 }

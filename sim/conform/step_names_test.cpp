@@ -83,6 +83,7 @@ TEST_CASE("every operation that is played gets its own name back") {
     for (const Step& step : actor.program) {
       const std::size_t block = block_of(step);
       if (block == SIZE_MAX) continue;  // something beside it
+      if (step.id.find('_') != std::string::npos) continue;  // not the first of its operation
       const Player player = actor.name == "main" ? Player::process : Player::child;
       CHECK(operation_of(step, player, "a").text == read.recording->blocks.at(block).operation.text);
       ++named;
