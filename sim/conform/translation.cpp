@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "sim/conform/devices.hpp"
+#include "sim/conform/tool_page.hpp"
 
 namespace secmmu::conform {
 namespace {
@@ -63,12 +64,16 @@ class Translator {
     const OperationRow& row = *find_operation(operation.name);
     const std::size_t actor = row.player == Player::process ? main_ : row.player == Player::device ? attached_ : child_;
     unsigned part = 0;
-    for (Step& step : row.steps(operation)) {
+    std::vector<Step> steps = row.steps(operation);
+    if (operation.name == "idle" || operation.name == "isidle") empty_lists_first(steps);
+    tool_page_.played(operation);
+    for (Step& step : steps) {
       step.mark = operation.mark;
       step.id = part++ == 0 ? fmt::format("op{}", block) : fmt::format("op{}_{}", block, part);
       std::optional<Step> neighbour;
       if (step.verb == "mmap" && !step.address) {
         step.address = place(step.pages);
+        tool_page_.mapped(step.buffer, {step.address->page(), step.address->page() + step.pages});
         neighbour = neighbour_of(step);
       }
       if (step.verb == "fork") step.name = fmt::format("child{}", forks_);
@@ -95,6 +100,30 @@ class Translator {
     step.address = address_of(buffer.address->page() + (buffer.pages - rest + kHugePages - 1));
     step.mark = buffer.mark;
     return step;
+  }
+
+  // See tool_page.hpp.
+  void empty_lists_first(std::vector<Step>& steps) {
+    const std::optional<Vpn> place = tool_page_.take_place();
+    if (!place) return;
+    Step map;
+    map.verb = "mmap";
+    map.buffer = "tool";
+    map.pages = 1;
+    map.backing = Backing::anon;
+    map.address = address_of(*place);
+    Step write;
+    write.verb = "write";
+    write.buffer = map.buffer;
+    write.end_page = 1;
+    write.value = ToolPage::kValue;
+    write.count_up = true;
+    for (const Step& step : {map, write}) scenario_.actors[main_].program.push_back(step);
+    Step advice;
+    advice.verb = "cold";
+    advice.buffer = map.buffer;
+    advice.end_page = 1;
+    steps.insert(steps.begin(), advice);
   }
 
   // What `run` shall expect. An access may end in a fault; which one did, the values say.
@@ -131,6 +160,7 @@ class Translator {
   std::size_t last_actor_ = kNobody;
   std::string last_step_;
   unsigned forks_ = 0;
+  ToolPage tool_page_;
   VirtAddr next_ = kFirstBuffer;
 };
 
