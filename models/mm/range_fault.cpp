@@ -98,7 +98,11 @@ class Walk {
       const bool writable = valid && entry.writable();
       const Need wanted = need(page, valid, writable);
       if (wanted.fault) return fault(vma, {page, below.end}, wanted);
-      found(page) = valid ? RangePage{.valid = true, .writable = writable, .frame = entry.frame()} : RangePage{};
+      found(page) = valid ? RangePage{.valid = true,
+                                      .writable = writable,
+                                      .frame = entry.frame(),
+                                      .order = entry.huge() ? kTableShift : 0}
+                          : RangePage{};
     }
     return Errno::ok;
   }

@@ -24,7 +24,7 @@ struct RangePage {
   bool writable = false;  // the page table allows writing now, whatever was asked
   bool error = false;     // no page can be there: no mapping, or none that may be read
   Pfn frame = kNoPfn;
-  unsigned order = 0;  // log2 of the pages of the mapping that it is a part of; always 0 as long as mm maps 4 KiB
+  unsigned order = 0;  // log2 of the pages that its entry maps: 9 of a huge one
 };
 
 struct RangeFault {

@@ -135,3 +135,29 @@ TEST_CASE("range fault: its own copy on write moves the sequence, so the caller 
   CHECK(seen.answer == Errno::ebusy);
   CHECK(seen.faults == 1);
 }
+
+TEST_CASE("range fault: of each page it tells how large its entry is") {
+  RangeFault request;
+  Mirror mirror;
+  mm_world().run("v6.10",
+                 {{"look", 0,
+                   [&] {
+                     Mm& mm = *mm_world().system->spaces().front();
+                     VirtAddr at{0};
+                     MmapRequest area{.at = kArea, .fixed = true, .pages = 513, .rights = kReadWrite};
+                     mmap(mm, area, at);
+                     madvise_huge(mm, {kFirst, kFirst + 513}, HugeAdvice::always);
+                     touch(mm, 3, true);
+                     touch(mm, 512, true);
+                     request.pages = {kFirst + 510, kFirst + 513};
+                     mm.mmap_lock().lock_read();
+                     range_fault(mm, request);
+                     mm.mmap_lock().unlock_read();
+                   }}},
+                 [] { mm_world().system->create("app"); });
+  CHECK(request.found[0].order == 9);
+  CHECK(request.found[1].order == 9);
+  CHECK(request.found[1].frame.value == request.found[0].frame.value + 1);
+  CHECK(request.found[2].valid);
+  CHECK(request.found[2].order == 0);
+}

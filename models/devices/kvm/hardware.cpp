@@ -15,7 +15,9 @@ const ParameterTable<KvmConfig>& kvm_table() {
                    "Translations that the TLB of each virtual CPU holds; 0: there is none, every access walks.",
                    "first-level data TLB of Intel's Skylake")
           .integer("tlb_ways", &KvmConfig::tlb_ways, 1, 64, "Ways of a set.", "as above")
-          .choice("largest_entry", &KvmConfig::largest_entry, {"4K"}, "The largest page that one entry maps.")
+          .choice("largest_entry", &KvmConfig::largest_entry, {"4K", "2M"},
+                  "The largest page that one entry maps; 2M: where the process has one huge page, and the slot shows it "
+                  "whole, at an address in the guest that is aligned as its own.")
           .flag("map_writable_on_read", &KvmConfig::map_writable_on_read,
                 "A miss on a read makes a writable entry if the process may write there now; otherwise an entry is "
                 "writable only if the miss was a write.",

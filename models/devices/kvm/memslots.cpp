@@ -15,6 +15,17 @@ std::optional<Vpn> Memslots::guest_of(Vpn host, unsigned view) const {
   return slot.guest + (host - slot.host.first);
 }
 
+std::optional<PageRange> Memslots::guest_block(Vpn guest) const {
+  const PageRange block = block_of(guest);
+  for (const Memslot& slot : slots_) {
+    const PageRange all{slot.guest, slot.guest + slot.host.pages()};
+    if (!all.contains(guest)) continue;
+    const bool aligned = (slot.host.first.value - slot.guest.value) % kTableEntries == 0;
+    return aligned && all.first <= block.first && block.end <= all.end ? std::optional(block) : std::nullopt;
+  }
+  return std::nullopt;
+}
+
 std::vector<PageRange> Memslots::guest_ranges(PageRange host) const {
   std::vector<PageRange> ranges;
   for (const Memslot& slot : slots_) {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "notifier/substrate/address.hpp"
+#include "models/memory/page_table.hpp"
 
 namespace secmmu {
 
@@ -22,6 +22,8 @@ class Memslots {
   std::optional<Vpn> host_of(Vpn guest) const;
   // Where the guest sees a page of the process: through slot number `view`, counted around; nullopt: not there.
   std::optional<Vpn> guest_of(Vpn host, unsigned view) const;
+  // The block of guest pages around this one, if its slot shows a whole block of the process there.
+  std::optional<PageRange> guest_block(Vpn guest) const;
   // All that the guest sees of a range of the process, slot by slot.
   std::vector<PageRange> guest_ranges(PageRange host) const;
 

@@ -30,3 +30,14 @@ TEST_CASE("memslots: a page of the guest belongs to one slot, a page of the proc
   CHECK_FALSE(slots.guest_of({25}, 0).has_value());
   CHECK_FALSE(Memslots{}.guest_of({25}, 0).has_value());
 }
+
+TEST_CASE("memslots: a block of the guest is one if its slot shows a whole aligned block of the process") {
+  Memslots slots;
+  slots.add({{1024}, {{512}, {2000}}});  // aligned alike
+  slots.add({{4096}, {{513}, {3000}}});  // not
+  CHECK(slots.guest_block({1030}) == PageRange{{1024}, {1536}});
+  CHECK(slots.guest_block({1535}) == PageRange{{1024}, {1536}});
+  CHECK_FALSE(slots.guest_block({2100}).has_value());  // the slot ends within it
+  CHECK_FALSE(slots.guest_block({4100}).has_value());
+  CHECK_FALSE(slots.guest_block({100}).has_value());
+}

@@ -30,6 +30,8 @@ const std::vector<Row>& rows() {
        &KvmProtocol::release_drops_all},
       {{"host-writable-check", "An entry is writable only if the process may write the page now."},
        &KvmProtocol::host_writable_check},
+      {{"host-level-check", "An entry is as large as the process's own, which is looked at under mmu_lock."},
+       &KvmProtocol::host_level_check},
       {{"dirty-to-page", "Whoever takes an entry out marks its page dirty if the guest wrote through it."},
        &KvmProtocol::dirty_to_page},
       {{"young-from-entry", "Questions after a page's age are answered by the entries' Accessed."},

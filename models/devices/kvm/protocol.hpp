@@ -26,6 +26,7 @@ struct KvmProtocol {
   bool flush_before_unlock = true;
   bool release_drops_all = true;
   // --- what passes between entry and page ---
+  bool host_level_check = true;
   bool host_writable_check = true;
   bool dirty_to_page = true;
   bool young_from_entry = true;

@@ -63,6 +63,40 @@ std::string_view VirtualMachine::stale(std::uint64_t seen, Vpn host) {
   return {};
 }
 
+// Rule: how large the entry may be says the process's table, under mmu_lock and after it is known that no range that
+// may concern the page is open: until one opens, the process's entry stays as large as it is. While one is open over
+// another page of the block the entry is small. (Linux asks about the page of the fault only. A range over a part of a
+// huge page is followed by that of its split, over all of it, before anything changes; so a large entry that came in
+// between goes in time.)
+bool VirtualMachine::may_be_huge(Vpn guest, Vpn host) {
+  const std::optional<PageRange> block = slots.guest_block(guest);
+  if (module_.config.largest_entry == "4K" || !block) return false;
+  const Vpn first = *slots.host_of(block->first);
+  if (open_ > 0 && hull_.overlaps({first, first + block->pages()})) return false;
+  if (!module_.protocol.host_level_check) return true;
+  module_.arbiter.step(module_.arbiter.costs.lock_release, reads(ObjectKind::pte, mm.id(), host.value));
+  return mm.table.read_huge(host).present();
+}
+
+// `entry` is of the first page. Smaller entries give way, and with them what TLBs know of them.
+Errno VirtualMachine::map_block(PageRange guest, Vpn host, Pte entry) {
+  const Pte old = table.read(guest.first);
+  if (old.huge() && old.frame() == entry.frame() && (old.writable() || !entry.writable())) {
+    table.set_bits(guest.first, {old.bits | (entry.bits & (Pte::kAccessed | Pte::kDirty))});
+    return Errno::ok;
+  }
+  bool flush = false;
+  for (const Vpn page : table.mapped(guest)) {
+    const Pte gone = take_out(page, "replace");
+    flush |= !gone.huge() || gone.frame() != entry.frame();
+  }
+  table.set_huge(guest, host, entry);
+  ++module_.counters.mapped;
+  ++module_.counters.large;
+  if (flush) module_.hardware.flush(table);
+  return Errno::ok;
+}
+
 // Rule: a fault makes the entry accessed, and dirty if it was for a write, as the access that follows would.
 Errno VirtualMachine::map(Vpn guest, Vpn host, Pfn frame, bool writable, bool write) {
   if (!table.ensure(guest)) return Errno::enomem;
@@ -70,14 +104,19 @@ Errno VirtualMachine::map(Vpn guest, Vpn host, Pfn frame, bool writable, bool wr
   const std::uint64_t dirty = write ? Pte::kDirty : 0;
   const Pte fresh =
       make_pte(frame, Pte::kPresent | Pte::kUser | Pte::kAccessed | dirty | (writable ? Pte::kWritable : 0));
+  if (may_be_huge(guest, host)) {
+    const PageRange block = block_of(guest);
+    const std::uint64_t behind = guest - block.first;
+    return map_block(block, {host.value - behind}, {fresh.bits - (behind << kPageShift)});
+  }
   const Pte old = table.read(guest);
-  if (old.present() && old.frame() == frame && (old.writable() || !writable)) {
+  if (old.present() && !old.huge() && old.frame() == frame && (old.writable() || !writable)) {
     table.set_bits(guest, {old.bits | Pte::kAccessed | dirty});  // another virtual CPU was faster
     return Errno::ok;
   }
   // More rights need no flush: a TLB that does not know of them asks again. Another frame under a live entry does;
   // whoever changed it in the process has told us, and we have it out already.
-  const bool other = old.present() && old.frame() != frame;
+  const bool other = old.present() && (old.huge() || old.frame() != frame);
   if (old.present()) take_out(guest, "replace");
   table.set(guest, host, fresh);
   ++module_.counters.mapped;
@@ -94,17 +133,17 @@ std::vector<PageRange> VirtualMachine::zapped_ranges(PageRange host) const {
 }
 
 // Rule: what the hardware noted in the entry is not lost with it. The page is still there: the process holds it until
-// the callback has returned.
+// the callback has returned. A huge page is dirty as a whole.
 Pte VirtualMachine::take_out(Vpn guest, std::string_view why) {
   const Pte old = table.clear(guest, why);
   if (old.dirty() && module_.protocol.dirty_to_page) {
-    note_dirty(module_.mms, old.frame());
+    note_dirty(module_.mms, module_.mms.memory.head(old.frame()));
     ++module_.counters.dirty;
   }
   return old;
 }
 
-// True: something was there, so TLBs may hold it.
+// An entry that overlaps the range goes whole. True: something was there, so TLBs may hold it.
 bool VirtualMachine::zap(PageRange host) {
   bool any = false;
   for (const PageRange& range : zapped_ranges(host))

@@ -41,6 +41,7 @@ struct KvmModule {
     std::uint64_t changed = 0;
     std::uint64_t dirty = 0;
     std::uint64_t young = 0;
+    std::uint64_t large = 0;
   } counters = {};
 };
 
@@ -83,6 +84,8 @@ class VirtualMachine final : public ListSubscription {
   void release(AddressSpace&) override;
 
  private:
+  bool may_be_huge(Vpn guest, Vpn host);
+  Errno map_block(PageRange guest, Vpn host, Pte entry);
   std::vector<PageRange> zapped_ranges(PageRange host) const;
   bool zap(PageRange host);
   Pte take_out(Vpn guest, std::string_view why);
