@@ -54,9 +54,10 @@ class Audit {
     if (swapped != mm.counters.swapped)
       say("{}: {} swap entries, but the counter says {}.", mm.name(), swapped, mm.counters.swapped);
     if (mm.pending_gathers != 0) say("{}: {} gathers are open.", mm.name(), mm.pending_gathers);
+    if (!mm.leaving.empty()) say("{}: VMAs are being unmapped for ever.", mm.name());
     if (mm.torn_down && (!mm.vmas.empty() || mm.table.tables() != 0)) say("{}: gone, but not empty.", mm.name());
     for (const Vma& vma : vmas_in(mm.vmas, kWholeSpace))
-      if (vma.attributes.shared) object_pages_[vma.attributes.object] += vma.pages.pages();
+      if (vma.attributes.object != nullptr) object_pages_[vma.attributes.object] += vma.pages.pages();
   }
 
   void check_entry(Mm& mm, Vpn page, Pte entry) {
@@ -76,10 +77,11 @@ class Audit {
     const VmaAttributes& attributes = vma.attributes;
     if (entry.writable() && !attributes.rights.write) say("{}: writable in a VMA that is not.", where());
     if (entry.present() == attributes.rights.none()) say("{}: present and PROT_NONE disagree.", where());
-    if (attributes.shared) {
-      const auto found = attributes.object->pages().find(vma.offset_of(page));
-      if (found == attributes.object->pages().end() || found->second != pfn)
-        say("{}: not the page of its shared object.", where());
+    if (attributes.shared || frame.use == FrameUse::shared) {
+      if (attributes.object == nullptr || !attributes.object->holds(vma.offset_of(page), pfn))
+        say("{}: not the page of its object.", where());
+      if (!attributes.shared && (entry.writable() || exclusive(entry)))
+        say("{}: the object's page is taken for a private one.", where());
     } else if (frame.use == FrameUse::anonymous) {
       if ((entry.writable() || exclusive(entry)) && system_.memory.mappings(pfn) != 1)
         say("{}: its own, but frame {:#x} has {} mappings.", where(), pfn.value, system_.memory.mappings(pfn));

@@ -21,6 +21,15 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
                   "invalidate_page, with the lock of the page table held; page: without; range: invalidate_range "
                   "alone; start-range-end, start-end: a range of one page, with and without an invalidate_range under "
                   "the lock.")
+          .flag("fault_around", &B::fault_around,
+                "A read fault of shared memory or of a file maps the pages around it, too, that are in memory: 64 KiB.")
+          .flag("fault_again", &B::fault_again,
+                "A fault that had to read a page of a file begins anew, and so maps what was read with it.")
+          .flag("punch_hole", &B::punch_hole,
+                "fallocate punches holes into files, and madvise(MADV_REMOVE) does it by the same way: pages are unmapped "
+                "once, and private copies stay. Otherwise MADV_REMOVE, of memory only, unmaps twice and takes copies too.")
+          .flag("remove_readonly", &B::remove_readonly,
+                "MADV_REMOVE works through a shared mapping that is read-only at the time.")
           .choice("huge_cut", &B::huge_cut, {"if-huge", "always"},
                   "Where a VMA is cut inside a block of 2 MiB that it covers, a huge page is split first. Subscribers "
                   "are told of the block if a huge page is there, or always.")

@@ -1,8 +1,6 @@
-// madvise: the pages go, the mapping stays. MADV_DONTNEED takes them from this address space, MADV_REMOVE out
-// of the shared object and so from everyone who maps it.
+// madvise: the pages go, the mapping stays. MADV_DONTNEED takes them from this address space only.
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
-#include "models/mm/reverse_map.hpp"
 
 namespace secmmu {
 
@@ -11,7 +9,7 @@ void zap_pages(Mm& mm, PageRange range) {
     Gather gather(mm);
     InvalidateRange announced{&mm, piece.pages, InvalidateEvent::clear};
     mm.system.notifier.invalidate_range_start(announced);
-    zap(gather, piece.pages, piece.attributes.shared, "zap");
+    zap(gather, piece.pages, "zap");
     mm.system.notifier.invalidate_range_end(announced);
     gather.finish();
   }
@@ -37,50 +35,6 @@ Errno madvise_dontneed(Mm& mm, PageRange range) {
     zap_pages(mm, range);
     unlock_for_reading(mm);
     return mapped == range.pages() ? Errno::ok : Errno::enomem;
-  });
-}
-
-namespace {
-
-void unmap_everywhere(MmSystem& system, const SharedObject& object, std::uint64_t first, std::uint64_t end) {
-  for_each_mapping(system, object, first, end, [&system](const Mapping& mapping) {
-    Gather gather(*mapping.mm);
-    InvalidateRange announced{mapping.mm, mapping.pages, InvalidateEvent::clear};
-    system.notifier.invalidate_range_start(announced);
-    zap(gather, mapping.pages, true, "zap");
-    system.notifier.invalidate_range_end(announced);
-    gather.finish();
-  });
-}
-
-}  // namespace
-
-// Rule: mmap_lock is held only to find out what is mapped there. Unmapped again until nobody maps what is given
-// back: a fault, or an mremap, may have been faster.
-Errno madvise_remove(Mm& mm, PageRange range) {
-  return system_call(mm, "madvise", range, [&] {
-    if (!is_user_range(range)) return Errno::einval;
-    MmSystem& system = mm.system;
-    lock_for_reading(mm);
-    system.arbiter.step(system.costs.vma_work);
-    const VmaList pieces = vmas_in(mm.vmas, range);
-    std::uint64_t mapped = 0;
-    for (const Vma& piece : pieces) mapped += piece.attributes.shared ? piece.pages.pages() : 0;
-    const bool whole = mapped == range.pages();
-    if (whole)  // keeps the objects
-      for (const Vma& piece : pieces) piece.attributes.object->mapped(1);
-    unlock_for_reading(mm);
-    if (!whole) return Errno::einval;
-    for (const Vma& piece : pieces) {
-      SharedObject& object = *piece.attributes.object;
-      const std::uint64_t first = piece.offset_of(piece.pages.first);
-      const std::uint64_t end = first + piece.pages.pages();
-      do {
-        unmap_everywhere(system, object, first, end);
-      } while (!object.free_unmapped(first, end));
-      system.unmap_object(object, 1);
-    }
-    return Errno::ok;
   });
 }
 

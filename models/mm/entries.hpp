@@ -110,6 +110,8 @@ void cut_vma(Mm& mm, Vpn at);
 bool unmap_span(Mm& mm, PageRange range, bool may_downgrade);
 // A frame for a private page, kNoPfn if none is free; remembers where it may be found. Points.
 Pfn allocate_private(Mm& mm, Vpn page);
+// A fault where nothing is mapped, of a VMA over an object.
+FaultResult file_fault(Mm& mm, const Vma& vma, Vpn page, bool write, bool patient, std::string_view& how);
 // The page is this VMA's alone: from now on it is looked for only here and in its children.
 void note_private(Mm& mm, Vpn page, Pfn frame);
 // Brings the VMA of a private page its anon_vma, at the first private page.

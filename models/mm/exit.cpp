@@ -12,7 +12,7 @@ void unmap_all(Mm& mm, Gather& gather) {
   NotifierCore& notifier = mm.system.notifier;
   InvalidateRange announced{&mm, kWholeSpace, InvalidateEvent::unmap};
   notifier.invalidate_range_start(announced);
-  for (const Vma& vma : vmas_in(mm.vmas, kWholeSpace)) zap(gather, vma.pages, vma.attributes.shared, "exit");
+  for (const Vma& vma : vmas_in(mm.vmas, kWholeSpace)) zap(gather, vma.pages, "exit");
   notifier.invalidate_range_end(announced);
 }
 
@@ -29,7 +29,7 @@ VmaList take_vmas_out(Mm& mm) {
 void forget_vmas(Mm& mm, const VmaList& all) {
   for (const Vma& vma : all) {
     mm.system.arbiter.bus().emit(VmaUnmapped{mm.name(), mm.id(), vma.pages});
-    if (vma.attributes.shared) mm.system.unmap_object(*vma.attributes.object, vma.pages.pages());
+    if (vma.attributes.object != nullptr) mm.system.unmap_object(*vma.attributes.object, vma.pages.pages());
   }
 }
 

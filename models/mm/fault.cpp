@@ -50,34 +50,7 @@ FaultResult first_write_fault(Mm& mm, const Vma& vma, Vpn page, std::string_view
   return FaultResult::resolved;
 }
 
-// Rule: shared memory is mapped with all rights of its VMA at the first fault, whatever that fault was. A page of
-// a file becomes writable only by a write, so that the file learns of it.
-FaultResult shared_fault(Mm& mm, const Vma& vma, Vpn page, bool write, std::string_view& how) {
-  PhysicalMemory& memory = mm.system.memory;
-  SharedObject& object = *vma.attributes.object;
-  const std::uint64_t offset = vma.offset_of(page);
-  if (offset >= object.size()) {
-    how = "sigbus";
-    return FaultResult::segv;
-  }
-  const Pfn frame = object.page(offset, owner_name(mm, page));
-  if (frame == kNoPfn) return FaultResult::out_of_memory;
-  memory.get(frame);
-  if (!mm.table.ensure(page)) {
-    memory.put(frame);
-    return FaultResult::out_of_memory;
-  }
-  const bool writable = vma.attributes.rights.write && (write || !wants_write_faults(vma.attributes));
-  const Pte entry = entry_for(frame, vma.attributes.rights, writable);
-  if (map_frame(mm, page, write ? with(entry, kWritten) : entry))
-    how = "shared";
-  else
-    memory.put(frame);
-  if (object.file() && write) object.mark_dirty(offset);
-  return FaultResult::resolved;
-}
-
-FaultResult resolve(Mm& mm, Vpn page, bool write, std::string_view& how) {
+FaultResult resolve(Mm& mm, Vpn page, bool write, bool patient, std::string_view& how) {
   const Vma vma = mm.vma_at(page);
   if (vma.pages.empty() || !allowed(vma.attributes.rights, write)) {
     how = "segv";
@@ -94,7 +67,7 @@ FaultResult resolve(Mm& mm, Vpn page, bool write, std::string_view& how) {
     if (seen.none() || seen.huge()) return FaultResult::resolved;  // the next attempt sees
   }
   if (seen.none()) {
-    if (vma.attributes.shared) return shared_fault(mm, vma, page, write, how);
+    if (vma.attributes.object != nullptr) return file_fault(mm, vma, page, write, patient, how);
     return write ? first_write_fault(mm, vma, page, how) : read_fault(mm, vma, page, how);
   }
   if (seen.swap()) return swap_fault(mm, vma, page, seen, write, how);
@@ -125,10 +98,10 @@ void prepare_anon_vma(Mm& mm, Vpn page) {
   mm.page_table_lock.unlock();
 }
 
-FaultResult handle_fault_locked(Mm& mm, Vpn page, bool write) {
+FaultResult handle_fault_locked(Mm& mm, Vpn page, bool write, bool patient) {
   ++mm.counters.faults;
   std::string_view how = "spurious";
-  const FaultResult result = resolve(mm, page, write, how);
+  const FaultResult result = resolve(mm, page, write, patient, how);
   if (result == FaultResult::out_of_memory) how = "oom";
   mm.system.arbiter.bus().emit(FaultHandled{mm.name(), mm.id(), page, write, how});
   return result;
@@ -142,7 +115,8 @@ bool needs_only_its_vma(const Mm& mm, const Vma& vma, Vpn page, bool write) {
   const std::string& lock = mm.system.behaviour.fault_lock;
   const VmaAttributes& attributes = vma.attributes;
   if (lock == "mmap-lock" || vma.pages.empty() || !allowed(attributes.rights, write)) return false;
-  if (attributes.shared) return lock == "vma-lock";
+  if (attributes.object != nullptr && lock != "vma-lock") return false;
+  if (attributes.shared) return true;
   if (attributes.anon_vma == 0 && may_be_huge(mm.system, vma, page)) return false;
   return attributes.anon_vma != 0 || (lock == "vma-lock" && !write);
 }

@@ -58,7 +58,7 @@ bool copy_entries(Mm& parent, Mm& child, PageRange pages) {
 bool copy_vma(Mm& parent, Mm& child, const Vma& vma) {
   MmSystem& system = parent.system;
   VmaAttributes attributes = vma.attributes;
-  if (attributes.shared) attributes.object->mapped(vma.pages.pages());
+  if (attributes.object != nullptr) attributes.object->mapped(vma.pages.pages());
   const bool walk = !attributes.shared && attributes.anon_vma != 0;
   if (walk) {
     attributes.inherited.push_back(attributes.anon_vma);

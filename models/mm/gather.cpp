@@ -73,8 +73,14 @@ namespace {
 
 enum class ZapEnd { done, full };
 
+// It is that of a private page, wherever that is.
+bool is_private(const PhysicalMemory& memory, Pte entry) {
+  if (entry.swap()) return true;
+  return (entry.maps() || entry.migration()) && memory.frame(entry.frame()).use == FrameUse::anonymous;
+}
+
 // Entries of one table, under the lock. `next`: the first page that is not done.
-ZapEnd zap_table(Gather& gather, PageRange pages, bool shared, std::string_view why, Vpn& next) {
+ZapEnd zap_table(Gather& gather, PageRange pages, std::string_view why, Zap what, Vpn& next) {
   Mm& mm = gather.mm;
   MmSystem& system = mm.system;
   const bool flush_under_lock = system.behaviour.zap_flushes_under_lock;
@@ -86,6 +92,7 @@ ZapEnd zap_table(Gather& gather, PageRange pages, bool shared, std::string_view 
   for (const Vpn page : populated_pages(mm, pages)) {
     announce_write(mm, page);
     const Pte entry = mm.table.read(page);
+    if (what == Zap::of_objects && is_private(system.memory, entry)) continue;
     store(mm, page, entry, Pte{}, why);
     if (entry.migration()) continue;  // who moves the page will find nothing to give back
     if (!entry.maps()) {              // no TLB knows of it
@@ -102,11 +109,12 @@ ZapEnd zap_table(Gather& gather, PageRange pages, bool shared, std::string_view 
       system.memory.put(frame);  // never the last reference
       continue;
     }
-    if (shared && entry.dirty()) {
+    const bool of_object = system.memory.frame(frame).use == FrameUse::shared;
+    if (of_object && entry.dirty()) {
       dirty_shared = true;
       note_dirty(system, frame);
     }
-    if (shared && entry.accessed()) system.memory.frame(frame).idle = false;
+    if (of_object && entry.accessed()) system.memory.frame(frame).idle = false;
     system.arbiter.step(system.costs.gather_page);
     if (!gather.add(frame)) {
       end = ZapEnd::full;
@@ -124,11 +132,11 @@ ZapEnd zap_table(Gather& gather, PageRange pages, bool shared, std::string_view 
 
 }  // namespace
 
-void zap(Gather& gather, PageRange pages, bool shared, std::string_view why) {
+void zap(Gather& gather, PageRange pages, std::string_view why, Zap what) {
   for (const auto& [part, huge] : populated_parts(gather.mm, pages)) {
     if (huge && zap_huge(gather, part, why)) continue;
     Vpn next = part.first;
-    while (next < part.end && zap_table(gather, {next, part.end}, shared, why, next) == ZapEnd::full) {
+    while (next < part.end && zap_table(gather, {next, part.end}, why, what, next) == ZapEnd::full) {
     }
   }
 }

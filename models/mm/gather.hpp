@@ -43,9 +43,10 @@ class Gather {
   boost::container::small_vector<Pfn, 8> tables_;
 };
 
-// Takes every entry in the range out of the page table. `shared`: the range maps a shared object. The
+// Takes every entry in the range out of the page table; those of private pages only if all are meant. The
 // pages must be announced; frees pages itself when the gather is full.
-void zap(Gather& gather, PageRange pages, bool shared, std::string_view why);
+enum class Zap { all, of_objects };
+void zap(Gather& gather, PageRange pages, std::string_view why, Zap what = Zap::all);
 
 // Could a TLB miss it if this entry changed so?
 bool needs_flush(Pte old, Pte fresh);

@@ -57,6 +57,12 @@ struct MmBehaviour {
   // read-only, and reclaim of one that it takes
   std::string clean_notify = "start-end";
 
+  // --- files ---
+  bool fault_around = true;     // a read fault of a file maps the cached pages around it, too
+  bool fault_again = true;      // a fault that had to read a file begins anew, and so maps what was read with it
+  bool punch_hole = true;       // holes can be punched into files; and a hole leaves private copies where they are
+  bool remove_readonly = true;  // MADV_REMOVE works through a mapping that could be made writable, too
+
   // --- huge pages ---
   std::string huge_cut = "always";  // if-huge | always: whether the cut of a VMA announces a block without huge page
   bool huge_pages = true;           // there are any
@@ -157,6 +163,7 @@ class Mm final : public AddressSpace {
 
   MmSystem& system;
   VmaMap vmas;
+  VmaList leaving;  // VMAs whose pages are being unmapped: in the reverse map still, but no fault brings a page back
   PageTable table;
   VmaLocks vma_locks;          // unused before v6.4
   SpinLock page_table_lock;    // one per address space here; Linux splits it per table
@@ -181,6 +188,7 @@ class Mm final : public AddressSpace {
     std::uint64_t huge_faults = 0;
     std::uint64_t huge_splits = 0;     // of entries
     std::uint64_t huge_collapses = 0;  // tables that became one
+    std::uint64_t around = 0;          // pages of files that the fault of a neighbour mapped
   } counters;
 
   const std::string& name() const override { return name_; }
@@ -226,9 +234,14 @@ struct MmapRequest {
   std::uint64_t pages = 0;
   Rights rights;
   bool shared = false;
-  bool file = false;  // shared only: a file whose pages are written back, not just memory
+  bool file = false;    // over a file whose pages are written back, not just memory
+  bool copies = false;  // private, over an object: what is written is copied (MAP_PRIVATE of a file)
+  // The number of an object that exists, mapped from this page of it on; 0: over a fresh one, of this size.
+  std::uint64_t object = 0;
+  std::uint64_t offset = 0;
 };
-Errno mmap(Mm& mm, const MmapRequest& request, VirtAddr& result);  // EINVAL, ENOMEM
+// EINVAL, ENOMEM; EBADF: the object is gone, with the last that mapped it.
+Errno mmap(Mm& mm, const MmapRequest& request, VirtAddr& result);
 Errno munmap(Mm& mm, PageRange range);                             // EINVAL
 Errno mprotect(Mm& mm, PageRange range, Rights rights);            // ENOMEM at the first hole
 Errno madvise_dontneed(Mm& mm, PageRange range);                   // ENOMEM if a part is not mapped
@@ -255,8 +268,19 @@ Errno madvise_huge(Mm& mm, PageRange range, HugeAdvice advice);
 Errno madvise_collapse(Mm& mm, PageRange range);
 // One round of khugepaged through an address space: collapses the blocks whose pages are in use. How many.
 std::uint64_t khugepaged_scan(Mm& mm);
-// Punches a hole into the shared object that is mapped there: out of every address space, then freed.
-Errno madvise_remove(Mm& mm, PageRange range);  // EINVAL if a part is not mapped, or not shared
+// Punches a hole into the object that is mapped there: out of every address space, then freed. EINVAL: no object, or
+// locked memory; EACCES: private, or not writable; ENOMEM: a part is not mapped; ENOSYS: a file, before v3.5.
+Errno madvise_remove(Mm& mm, PageRange range);
+// What a program does with a file by its descriptor, here by the number of the object (0: EBADF). They hold the file's
+// lock, and no mmap_lock. A file that nobody maps any more is gone; all is well then, for nobody could tell.
+//
+// ftruncate: so many pages. What lies behind is unmapped, private copies as well, freed, and unmapped once more.
+Errno truncate_file(Mm& caller, std::uint64_t object, std::uint64_t pages);
+// fallocate(PUNCH_HOLE): unmaps and frees pages; private copies stay. EINVAL: no pages.
+Errno punch_hole(Mm& caller, std::uint64_t object, std::uint64_t first, std::uint64_t pages);
+// pwrite, of eight bytes that lie in one page: into the page cache, so whoever maps the page sees them. The file grows
+// for it. ENOMEM
+Errno write_file(Mm& caller, std::uint64_t object, std::uint64_t offset, std::uint64_t value);
 // Writes back what was written to the files that are mapped there; afterwards a write faults again, which is how
 // the next one is noticed. Memory that is no file has nowhere to be written.
 Errno msync(Mm& mm, PageRange range);  // ENOMEM if a part is not mapped
@@ -289,7 +313,8 @@ void leave_kernel(Mm& mm);
 enum class FaultResult { resolved, segv, out_of_memory };
 // Of a CPU. Takes mmap_lock for reading or, from v6.4 on, the lock of the VMA where that is enough.
 FaultResult handle_fault(Mm& mm, Vpn page, bool write);
-FaultResult handle_fault_locked(Mm& mm, Vpn page, bool write);  // mmap_lock is held
+// mmap_lock is held. `patient`: the caller can begin anew when something had to be read.
+FaultResult handle_fault_locked(Mm& mm, Vpn page, bool write, bool patient = true);
 // Linux's get_user_pages for one page: faults as needed, takes a reference on the frame, which the caller
 // puts. EFAULT: no VMA or no such right; ENOMEM.
 Errno get_user_page(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry);

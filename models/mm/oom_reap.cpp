@@ -25,7 +25,7 @@ bool reap(Mm& victim, const Vma& vma) {
   const bool announces = how == "asks" || how == "skips-blockable";
   const bool told = !announces || notifier.invalidate_range_start(announced) == Errno::ok;
   if (told) {
-    zap(gather, vma.pages, false, "reap");
+    zap(gather, vma.pages, "reap");
     if (announces) notifier.invalidate_range_end(announced);
   }
   gather.finish();

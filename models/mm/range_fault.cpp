@@ -114,7 +114,7 @@ class Walk {
     next_ = pages.first;
     if (wanted.write && !vma.attributes.rights.write) return Errno::eperm;
     for (Vpn page = pages.first; page < pages.end; page = page + 1)
-      if (handle_fault_locked(mm_, page, wanted.write) != FaultResult::resolved) return Errno::efault;
+      if (handle_fault_locked(mm_, page, wanted.write, false) != FaultResult::resolved) return Errno::efault;
     return Errno::ebusy;
   }
 

@@ -219,7 +219,7 @@ bool reclaim_of_object(MmSystem& system, Pfn frame) {
   const Frame& page = system.memory.frame(frame);
   unmap_everywhere(system, frame);
   SharedObject* object = system.object(page.mapping);
-  return object != nullptr && page.mappings == 0 && freeable(page) && object->give_up(page.index);
+  return object != nullptr && page.mappings == 0 && freeable(page) && object->give_up(page.index, frame);
 }
 
 }  // namespace

@@ -64,8 +64,8 @@ Errno move_vma(Mm& mm, PageRange from, const VmaAttributes& attributes, Vpn to, 
   const PageRange target{to, to + new_pages};
   VmaAttributes moved = attributes;
   // Private pages keep their place in the backing once there are any; an untouched VMA starts afresh.
-  if (moved.shared || moved.anon_vma != 0) moved.origin += from.first.value - to.value;
-  if (moved.shared) moved.object->mapped(new_pages);
+  if (moved.object != nullptr || moved.anon_vma != 0) moved.origin += from.first.value - to.value;
+  if (moved.object != nullptr) moved.object->mapped(new_pages);
   lock_vmas_for_writing(mm, from);
   add_vma(mm, target, moved, NewVma::moved);
   const bool done = move_entries(mm, from, to);
@@ -97,7 +97,7 @@ Answer remap(Mm& mm, const MremapRequest& request, bool& locked_for_writing) {
 
   const PageRange more{from.end, from.first + pages};
   if (vma.pages.end == from.end && more.end <= kWholeSpace.end && !any_vma(mm.vmas, more)) {
-    if (vma.attributes.shared) vma.attributes.object->mapped(more.pages());
+    if (vma.attributes.object != nullptr) vma.attributes.object->mapped(more.pages());
     add_vma(mm, more, vma.attributes, NewVma::moved);
     return {Errno::ok, from.first};
   }

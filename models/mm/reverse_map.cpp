@@ -9,17 +9,22 @@ namespace {
 
 using Belongs = std::function<bool(const VmaAttributes&)>;
 
-// The VMAs that belong, as far as they show the offsets [first, end) of their backing.
+// The VMAs that belong, as far as they show the offsets [first, end) of their backing; those that are being unmapped,
+// too.
 std::vector<Mapping> mappings_in(Mm& mm, const Belongs& belongs, std::uint64_t first, std::uint64_t end) {
   std::vector<Mapping> mappings;
-  for (const Vma& vma : mm.vmas_in(kWholeSpace)) {
+  VmaList all = mm.vmas_in(kWholeSpace);
+  all.insert(all.end(), mm.leaving.begin(), mm.leaving.end());
+  for (const Vma& vma : all) {
     if (!belongs(vma.attributes)) continue;
     const std::uint64_t offset = vma.offset_of(vma.pages.first);
     const std::uint64_t low = std::max(first, offset);
     const std::uint64_t high = std::min(end, offset + vma.pages.pages());
     if (low >= high) continue;
-    mappings.push_back(
-        {&mm, {vma.pages.first + (low - offset), vma.pages.first + (high - offset)}, vma.attributes.locked});
+    mappings.push_back({&mm,
+                        {vma.pages.first + (low - offset), vma.pages.first + (high - offset)},
+                        vma.attributes.locked,
+                        vma.attributes.shared});
   }
   return mappings;
 }

@@ -11,6 +11,7 @@ struct Mapping {
   Mm* mm;
   PageRange pages;
   bool locked = false;  // by mlock
+  bool shared = false;  // not private
 };
 // Calls `visit` for whoever maps the offsets [first, end) of the object, in order of creation. Rule: who comes from
 // here does not hold the mmap_lock of those address spaces, so it works beside any system call of theirs; but it holds
@@ -24,5 +25,8 @@ void for_each_mapping(MmSystem& system, const SharedObject& object, std::uint64_
 // Rule: only the page table tells whether one of them does. After a fork the children's VMAs are among them.
 // Of a folio, whose first frame is meant, all its pages.
 void for_each_mapping(MmSystem& system, Pfn frame, const std::function<bool(const Mapping&)>& visit);
+
+// Writes back what was written to the pages [first, end) of a file; nothing of other objects. May sleep.
+void write_back(MmSystem& system, SharedObject& object, std::uint64_t first, std::uint64_t end);
 
 }  // namespace secmmu

@@ -4,45 +4,70 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "models/mm/mm.hpp"
 #include "models/mm/swap.hpp"
 
 namespace secmmu {
 
-// Fills a fresh frame with what belongs at that offset.
+SharedObject::SharedObject(MmSystem& system, std::uint64_t id, std::uint64_t size, bool file)
+    : system_(system),
+      id_(id),
+      size_(size),
+      file_(file),
+      lock_(system.arbiter, "file_lock", fmt::format("file_lock({})", id)) {}
+
+Pfn SharedObject::cached(std::uint64_t offset) const {
+  const auto found = offset < size_ ? pages_.find(offset) : pages_.end();
+  return found == pages_.end() ? kNoPfn : found->second;
+}
+
+bool SharedObject::holds(std::uint64_t offset, Pfn frame) const { return cached(offset) == frame; }
+
+Pfn SharedObject::ready_page(std::uint64_t offset) const {
+  return marked_.contains(offset) ? kNoPfn : cached(offset);
+}
+
+// Fills a fresh frame with what belongs at that offset; true: that came from the swap area.
 bool SharedObject::content(std::uint64_t offset, Pfn frame) {
   const auto slot = swapped_.find(offset);
-  const auto block = disk_.find(offset);
   if (slot != swapped_.end()) {
     read_from_swap(system_, slot->second, frame);
     return true;
   }
   system_.memory.clear(frame);
+  const auto block = disk_.find(offset);
   if (block != disk_.end()) std::memcpy(system_.memory.bytes(frame), block->second->data(), kPageSize);
   return false;
 }
 
-Pfn SharedObject::page(std::uint64_t offset, std::string_view owner) {
+// A page that is not in memory comes there; whether it then is, the caller sees. False: no frame is free.
+bool SharedObject::bring(std::uint64_t offset, std::string_view owner) {
   PhysicalMemory& memory = system_.memory;
-  const auto found = pages_.find(offset);
-  if (found != pages_.end()) return found->second;
   const Pfn fresh = memory.allocate(FrameUse::shared, owner);
-  if (fresh == kNoPfn) return kNoPfn;
+  if (fresh == kNoPfn) return false;
+  const bool from_swap = content(offset, fresh);
+  // Meanwhile somebody else brought it; or the file ends before it; or its slot went, and with that what it held.
+  if (offset >= size_ || pages_.contains(offset) || from_swap != swapped_.contains(offset)) {
+    memory.put(fresh);
+    return true;
+  }
   memory.frame(fresh).mapping = id_;
   memory.frame(fresh).index = offset;
-  const bool from_swap = content(offset, fresh);
-  const auto [it, inserted] = pages_.try_emplace(offset, fresh);
-  const Pfn winner = it->second;
-  if (!inserted) {
-    memory.put(fresh);  // somebody else brought it meanwhile
-    return winner;
-  }
+  pages_[offset] = fresh;
   if (from_swap) {
     memory.frame(fresh).dirty = true;  // its slot goes
-    const auto slot = swapped_.extract(offset);
-    if (!slot.empty()) system_.swap.put(slot.mapped());
+    system_.swap.put(swapped_.extract(offset).mapped());
   }
-  return winner;
+  return true;
+}
+
+Pfn SharedObject::page(std::uint64_t offset, std::string_view owner) {
+  for (Pfn frame = cached(offset);; frame = cached(offset)) {
+    if (frame != kNoPfn) system_.memory.get(frame);
+    if (frame != kNoPfn || offset >= size_ || !bring(offset, owner)) return frame;
+  }
 }
 
 bool SharedObject::take_dirty(std::uint64_t offset) {
@@ -56,8 +81,8 @@ bool SharedObject::take_dirty(std::uint64_t offset) {
   return true;
 }
 
-bool SharedObject::give_up(std::uint64_t offset) {
-  const Pfn frame = pages_.at(offset);
+bool SharedObject::give_up(std::uint64_t offset, Pfn frame) {
+  if (!holds(offset, frame)) return false;
   Frame& state = system_.memory.frame(frame);
   if (file_) {
     if (state.dirty || dirty_.contains(offset)) return false;
@@ -68,7 +93,8 @@ bool SharedObject::give_up(std::uint64_t offset) {
     state.slot = *slot;
     write_to_swap(system_, frame);
     state.slot = kNoSlot;
-    const bool used_meanwhile = state.mappings != 0 || state.references != 2 || state.dirty;
+    const bool used_meanwhile =
+        !holds(offset, frame) || state.mappings != 0 || state.references != 2 || state.dirty;
     if (used_meanwhile) {
       state.dirty = true;
       system_.swap.put(*slot);
@@ -77,28 +103,30 @@ bool SharedObject::give_up(std::uint64_t offset) {
     swapped_[offset] = *slot;
   }
   pages_.erase(offset);
+  marked_.erase(offset);
   system_.memory.put(frame);
   return true;
 }
 
-bool SharedObject::free_unmapped(std::uint64_t first, std::uint64_t end) {
-  std::vector<Pfn> gone;
-  bool all = true;
-  for (auto it = pages_.lower_bound(first); it != pages_.end() && it->first < end;) {
-    if (system_.memory.frame(it->second).mappings != 0) {
-      all = false;
-      ++it;
-      continue;
-    }
-    gone.push_back(it->second);
-    dirty_.erase(it->first);
-    it = pages_.erase(it);
-  }
+bool SharedObject::drop(std::uint64_t offset, Pfn frame) {
+  PhysicalMemory& memory = system_.memory;
+  const auto found = pages_.find(offset);
+  if (found == pages_.end() || found->second != frame) return true;
+  if (memory.frame(frame).mappings != 0) return false;
+  pages_.erase(found);
+  dirty_.erase(offset);
+  marked_.erase(offset);
+  forget_stored(offset, offset + 1);
+  memory.frame(frame).mapping = 0;  // nobody finds it from this side any more
+  memory.frame(frame).dirty = false;
+  memory.put(frame);
+  return true;
+}
+
+void SharedObject::forget_stored(std::uint64_t first, std::uint64_t end) {
   for (auto it = swapped_.lower_bound(first); it != swapped_.end() && it->first < end; it = swapped_.erase(it))
     system_.swap.put(it->second);
   disk_.erase(disk_.lower_bound(first), disk_.lower_bound(end));
-  for (const Pfn frame : gone) system_.memory.put(frame);
-  return all;
 }
 
 void SharedObject::free_pages() {

@@ -46,9 +46,12 @@ void make_clean_in(const Mapping& mapping, Pfn frame) {
   if (announces) notifier.invalidate_range_end(announced);
 }
 
+}  // namespace
+
 // Rule: page by page, ascending, those that were written. The page is clean before its entries are, so that a
 // write in between is not forgotten; and nobody can write when it is looked at again.
 void write_back(MmSystem& system, SharedObject& object, std::uint64_t first, std::uint64_t end) {
+  if (!object.file()) return;
   const std::vector<std::uint64_t> written(object.dirty().lower_bound(first), object.dirty().lower_bound(end));
   for (const std::uint64_t offset : written) {
     const auto page = object.pages().find(offset);
@@ -57,6 +60,7 @@ void write_back(MmSystem& system, SharedObject& object, std::uint64_t first, std
     system.memory.get(frame);
     bool writable = false;
     for_each_mapping(system, object, offset, offset + 1, [&](const Mapping& mapping) {
+      if (!mapping.shared) return;
       make_clean_in(mapping, frame);
       const Pte entry = mapping.mm->peek(mapping.pages.first);
       writable |= entry.maps() && (entry.writable() || entry.dirty());
@@ -66,8 +70,6 @@ void write_back(MmSystem& system, SharedObject& object, std::uint64_t first, std
     system.memory.put(frame);
   }
 }
-
-}  // namespace
 
 // Rule: mmap_lock is held only to find the files.
 Errno msync(Mm& mm, PageRange range) {

@@ -6,7 +6,23 @@
 
 namespace secmmu {
 
-enum class Errno { ok, eperm, eintr, eagain, enomem, eacces, efault, ebusy, eexist, einval, eoverflow, esrch, sigsegv };
+enum class Errno {
+  ok,
+  eperm,
+  esrch,
+  eintr,
+  ebadf,
+  eagain,
+  enomem,
+  eacces,
+  efault,
+  ebusy,
+  eexist,
+  einval,
+  enosys,
+  eoverflow,
+  sigsegv
+};
 
 constexpr std::string_view errno_name(Errno code) {
   switch (code) {
@@ -16,6 +32,8 @@ constexpr std::string_view errno_name(Errno code) {
       return "EPERM";
     case Errno::eintr:
       return "EINTR";
+    case Errno::ebadf:
+      return "EBADF";
     case Errno::eagain:
       return "EAGAIN";
     case Errno::enomem:
@@ -30,6 +48,8 @@ constexpr std::string_view errno_name(Errno code) {
       return "EEXIST";
     case Errno::einval:
       return "EINVAL";
+    case Errno::enosys:
+      return "ENOSYS";
     case Errno::eoverflow:
       return "EOVERFLOW";
     case Errno::esrch:

@@ -141,7 +141,7 @@ void check_result(Words& words) {
   if (is_error_name(words.peek()))
     words.skip();
   else
-    words.choice("result", {"ok", "EINVAL", "ENOMEM", "EFAULT", "EAGAIN", "EBUSY", "EACCES", "EPERM", "ESRCH"});
+    words.choice("result", {"ok", "EINVAL", "ENOMEM", "EFAULT", "EAGAIN", "EBUSY", "EACCES", "EPERM", "ESRCH", "EBADF", "ENOSYS"});
   words.end();
 }
 

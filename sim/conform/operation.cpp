@@ -97,10 +97,29 @@ Steps map_over(const Operation& operation) {
   return steps;
 }
 
-Steps write(const Operation& operation) {
-  Step step = range_step("write", operation);
-  step.value = operation.value;
-  step.count_up = true;
+ToSteps writing(std::string_view verb) {
+  return [verb](const Operation& operation) -> Steps {
+    Step step = range_step(verb, operation);
+    step.value = operation.value;
+    step.count_up = true;
+    return {step};
+  };
+}
+
+// A memfd: its page i begins with the byte 100 + i.
+Steps map_file_privately(const Operation& operation) {
+  Steps steps = mapping(Backing::memfd_private)(operation);
+  Operation contents = operation;
+  contents.value = 100;
+  steps.push_back(writing("pwrite")(contents).front());
+  return steps;
+}
+
+Steps truncate(const Operation& operation) {
+  Step step;
+  step.verb = "truncate";
+  step.buffer = operation.buffer;
+  step.pages = operation.pages;
   return {step};
 }
 
@@ -151,18 +170,18 @@ std::vector<OperationRow> make_operations() {
   return {
       {"anon", {kNewBuffer, kPages, one_of("huge", {"huge"}, true)}, map_private},
       {"shared", {kNewBuffer, kPages}, mapping(Backing::shared)},
-      {"filepriv", {kNewBuffer, kPages}},
+      {"filepriv", {kNewBuffer, kPages}, map_file_privately},
       {"file", {kNewBuffer, kPages}, mapping(Backing::file)},
       {"watch", kWholeBuffer, watch},
       {"unregister", kWholeBuffer, unwatch},
       {"device", {one_of("hmm|kvm", {"hmm", "kvm"})}, attach_device},
       {"cr", kRange, on_pages("read")},
-      {"cw", kRangeAndValue, write},
+      {"cw", kRangeAndValue, writing("write")},
       {"dr", kRange, on_pages("read"), Player::device},
-      {"dw", kRangeAndValue, write, Player::device},
+      {"dw", kRangeAndValue, writing("write"), Player::device},
       {"fork", kWholeBuffer, make_child},
       {"kr", kRange, on_pages("read"), Player::child},
-      {"kw", kRangeAndValue, write, Player::child},
+      {"kw", kRangeAndValue, writing("write"), Player::child},
       {"child_exit", kWholeBuffer, plain("exit"), Player::child},
       {"munmap", kRange, on_pages("munmap")},
       {"mprotect", range_and(rights), with_rights("mprotect")},
@@ -194,9 +213,9 @@ std::vector<OperationRow> make_operations() {
       {"isidle", kRange, on_pages("count_idle")},
       {"khugepaged", kWholeBuffer, scan_by_khugepaged},
       {"mrelease", kWholeBuffer},
-      {"truncate", {kBuffer, {"N", Form::first, &Operation::first}}},
-      {"punch", kRange},
-      {"pwrite", kRangeAndValue},
+      {"truncate", {kBuffer, {"N", Form::first, &Operation::pages}}, truncate},
+      {"punch", kRange, on_pages("punch")},
+      {"pwrite", kRangeAndValue, writing("pwrite")},
       {"msync", kRange, on_pages("msync")},
       {"uffd", kWholeBuffer},
       {"wp", kRange},

@@ -13,9 +13,9 @@ namespace {
 // Linux's numbers, as they are on x86-64.
 int errno_number(std::string_view name) {
   static constexpr std::pair<std::string_view, int> kNumbers[] = {
-      {"EPERM", 1},   {"ENOENT", 2},  {"ESRCH", 3},   {"EINTR", 4},   {"EIO", 5},
+      {"EPERM", 1},   {"ENOENT", 2},  {"ESRCH", 3},   {"EINTR", 4},   {"EIO", 5},      {"EBADF", 9},
       {"EAGAIN", 11}, {"ENOMEM", 12}, {"EACCES", 13}, {"EFAULT", 14}, {"EBUSY", 16},
-      {"EEXIST", 17}, {"ENODEV", 19}, {"EINVAL", 22}, {"ENOSPC", 28}, {"EOVERFLOW", 75}};
+      {"EEXIST", 17}, {"ENODEV", 19}, {"EINVAL", 22}, {"ENOSPC", 28}, {"ENOSYS", 38}, {"EOVERFLOW", 75}};
   for (const auto& [known, number] : kNumbers)
     if (known == name) return number;
   return 0;

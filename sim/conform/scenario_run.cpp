@@ -34,9 +34,8 @@ void name_setup(const Scenario& scenario, const std::string& process, StepNames&
   for (const ProcessSpec& spec : scenario.processes) {
     if (spec.name != process) continue;
     for (const BufferSpec& buffer : spec.buffers) {
-      const char* const kind = buffer.backing == Backing::anon     ? "anon"
-                               : buffer.backing == Backing::shared ? "shared"
-                                                                   : "file";
+      static constexpr const char* kKinds[] = {"anon", "shared", "file", "filepriv", "# a private mapping of a file:"};
+      const char* const kind = kKinds[static_cast<std::size_t>(buffer.backing)];
       names.add(fmt::format("{} {} {}", kind, buffer.name, buffer.pages), true);
       if (buffer.populate) names.add(fmt::format("populate_write {} 0 {}", buffer.name, buffer.pages), true);
       if (buffer.protection == Protection::none || buffer.protection == Protection::r)

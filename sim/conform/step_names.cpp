@@ -22,7 +22,7 @@ Step bare(Step step) {
   if (step.verb == "mmap") step.address.reset();
   if (step.value) step.value = *step.value & 0xff;  // recordings know the first byte only
   if (step.verb == "fork") step.name.clear();
-  if (step.verb == "write" && step.end_page - step.first_page == 1) step.count_up = true;  // of one page: all the same
+  if ((step.verb == "write" || step.verb == "pwrite") && step.end_page - step.first_page == 1) step.count_up = true;  // of one page: all the same
   return step;
 }
 

@@ -45,6 +45,8 @@ const std::vector<Row<Mm>>& process_rows() {
       {"cow_copies", "count", "Pages copied on write.", [](const Mm& m) { return m.counters.cow_copies; }},
       {"cow_reuses", "count", "Write faults that took a page over without a copy.",
        [](const Mm& m) { return m.counters.cow_reuses; }},
+      {"around", "pages", "Pages of files that the fault of a neighbour mapped.",
+       [](const Mm& m) { return m.counters.around; }},
       {"pages_unmapped", "pages", "PTEs cleared.", [](const Mm& m) { return m.counters.pages_unmapped; }},
       {"pages_freed", "pages", "Frames given back by unmapping.", [](const Mm& m) { return m.counters.pages_freed; }},
       {"huge_faults", "count", "Faults answered with a huge page of the process's own.",

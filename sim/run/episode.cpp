@@ -1,3 +1,4 @@
+#include "sim/run/file_verbs.hpp"
 #include "sim/run/episode.hpp"
 
 #include <algorithm>
@@ -102,8 +103,7 @@ void Episode::set_up(World& world) {
       MmapRequest request;
       request.pages = buffer.pages;
       request.rights = initial_rights(buffer.protection);
-      request.shared = buffer.backing != Backing::anon;
-      request.file = buffer.backing == Backing::file;
+      set_backing(request, buffer.backing);
       request.fixed = buffer.at.has_value();
       request.at = buffer.at ? *buffer.at : process.mm->find_gap(buffer.pages, 512);
       VirtAddr at{0};
@@ -113,7 +113,7 @@ void Episode::set_up(World& world) {
                    std::string(errno_name(result)));
         continue;
       }
-      process.buffers[buffer.name] = {at, buffer.pages};
+      process.buffers[buffer.name] = place_of(*process.mm, at, buffer.pages);
       if (!buffer.populate) continue;
       for (std::uint64_t page = 0; page < buffer.pages; ++page) {
         if (handle_fault(*process.mm, at.page() + page, request.rights.write) == FaultResult::resolved) continue;

@@ -7,6 +7,7 @@
 
 #include "sim/run/access_pattern.hpp"
 #include "sim/run/driver_verbs.hpp"
+#include "sim/run/file_verbs.hpp"
 #include "sim/run/memory_verbs.hpp"
 #include "sim/run/lackey_program.hpp"
 
@@ -111,15 +112,20 @@ std::string_view do_mmap(ActorProgram& program, const Step& step) {
   MmapRequest request;
   request.pages = step.pages;
   request.rights = rights_of(step.protection);
-  request.shared = step.backing != Backing::anon;
-  request.file = step.backing == Backing::file;
+  set_backing(request, step.backing);
+  if (!step.onto.empty()) {
+    const BufferPlace* of = buffer_of(program, step.onto);
+    if (of == nullptr || of->file == 0) return "EBADF";
+    request.object = of->file;
+    request.offset = of->file_page;
+  }
   if (step.address) {
     request.at = *step.address;
     request.fixed = true;
   }
   VirtAddr at{0};
   const Errno result = mmap(*program.process->mm, request, at);
-  if (result == Errno::ok) program.process->buffers[step.buffer] = {at, step.pages};
+  if (result == Errno::ok) program.process->buffers[step.buffer] = place_of(*program.process->mm, at, step.pages);
   return text(result);
 }
 
@@ -190,13 +196,13 @@ std::string_view do_mremap(ActorProgram& program, const Step& step) {
     request.fixed = true;
     request.to = program.process->mm->find_gap(request.new_pages, 512);
     const Errno result = mremap(*program.process->mm, request, at);
-    if (result == Errno::ok) program.process->buffers[step.name] = {at, request.new_pages};
+    if (result == Errno::ok) program.process->buffers[step.name] = place_of(*program.process->mm, at, request.new_pages);
     return text(result);
   }
   request.from = {buffer->at.page(), buffer->at.page() + buffer->pages};
   request.new_pages = step.pages;
   const Errno result = mremap(*program.process->mm, request, at);
-  if (result == Errno::ok) *buffer = {at, step.pages};
+  if (result == Errno::ok) *buffer = place_of(*program.process->mm, at, step.pages);
   return text(result);
 }
 
@@ -280,6 +286,7 @@ std::vector<std::string_view> program_verbs() {
   std::vector<std::string_view> names{"loop"};
   for (const auto& [name, function] : verb_functions()) names.push_back(name);
   for (const auto& [name, function] : memory_verbs()) names.push_back(name);
+  for (const auto& [name, function] : file_verbs()) names.push_back(name);
   for (const auto& [name, function] : driver_verbs()) names.push_back(name);
   return names;
 }
@@ -308,6 +315,8 @@ std::string_view ActorProgram::access_memory(VirtAddr address, bool write, std::
   // Allowed by its VMA and still not resolved: no frame was free, where Linux would call its OOM killer.
   const Vma vma = process->mm->vma_at(address.page());
   const bool allowed = !vma.pages.empty() && (write ? vma.attributes.rights.write : vma.attributes.rights.read);
+  const SharedObject* file = vma.attributes.object;
+  if (allowed && file != nullptr && vma.offset_of(address.page()) >= file->size()) return "SIGBUS";
   return allowed ? "ENOMEM" : "SIGSEGV";
 }
 
@@ -361,7 +370,7 @@ bool ActorProgram::once(const Step& step) {
   world.doing(step.mark, [&] {
     for (const auto& [name, function] : driver_verbs())
       if (name == step.verb) result = perform(step, function);
-    for (const auto* table : {&verb_functions(), &memory_verbs()})
+    for (const auto* table : {&verb_functions(), &memory_verbs(), &file_verbs()})
       for (const auto& [name, function] : *table)
         if (name == step.verb) result = has_exited && !waits ? "ESRCH" : perform(step, function);
   });
@@ -382,7 +391,7 @@ void ActorProgram::judge(const Step& step, std::string_view result) {
   std::string wanted = step.result.value_or("ok");
   if (const auto it = step.result_by_kernel.find(world.kernel); it != step.result_by_kernel.end()) wanted = it->second;
   if (result == wanted ||
-      (wanted == "ok-or-fault" && (result == "ok" || result == "EFAULT" || result == "SIGSEGV" || result == "ESRCH")))
+      (wanted == "ok-or-fault" && (result == "ok" || result == "EFAULT" || result == "SIGSEGV" || result == "SIGBUS" || result == "ESRCH")))
     return;
   const std::string what = step.buffer.empty() ? step.verb : step.verb + " of " + step.buffer;
   world.fail(step.mark, fmt::format("{}: {} gives {}", actor.name, what, wanted), std::string(result));

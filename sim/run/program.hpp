@@ -22,8 +22,8 @@ class ActorProgram {
 
   void run();
 
-  // One access of 8 bytes through the core's or the device's translations: "ok", "SIGSEGV", "ENOMEM",
-  // "EFAULT", "ESRCH".
+  // One access of 8 bytes through the core's or the device's translations: "ok", "SIGSEGV", "SIGBUS",
+  // "ENOMEM", "EFAULT", "ESRCH".
   std::string_view access(VirtAddr address, bool write, std::uint64_t& value);
   // It is a thread of a process that has ended: it finishes what it does in the kernel, and ends.
   bool told_to_end() const { return thread() && process->exited && !has_exited; }

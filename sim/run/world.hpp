@@ -18,6 +18,10 @@ namespace secmmu {
 struct BufferPlace {
   VirtAddr at;
   std::uint64_t pages = 0;
+  // The file (or shared memory) that was mapped there, by its number, which the program keeps as it would keep a
+  // descriptor; 0: none. And which of its pages the first one is.
+  std::uint64_t file = 0;
+  std::uint64_t file_page = 0;
 };
 
 struct Process {

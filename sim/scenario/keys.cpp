@@ -38,7 +38,7 @@ const Keys& buffer_keys() {
       {"at", Shape::address, false, "Address of its first page; the machine finds a place if absent."},
       {"pages", Shape::count, true, "Size in pages of 4 KiB."},
       {"prot", Shape::protection, false, "Rights of the mapping; rw if absent."},
-      {"backing", Shape::backing, false, "Private (anon) or shared memory, or a shared file; anon if absent."},
+      {"backing", Shape::backing, false, "Private (anon) or shared memory, a shared file, or a private mapping of a memfd or a file; anon if absent."},
       {"populate", Shape::flag, false, "Every page is written once before the actors start; false if absent."},
   };
   return keys;

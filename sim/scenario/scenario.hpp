@@ -34,8 +34,9 @@ struct Setting {
 };
 
 enum class Protection { none, r, rw, rx, rwx };
-// Private anonymous; shared anonymous (as after MAP_SHARED|MAP_ANONYMOUS); a file of its own, mapped shared.
-enum class Backing { anon, shared, file };
+// Private anonymous; shared memory (MAP_SHARED|MAP_ANONYMOUS, or a memfd); a file of its own, mapped shared; a memfd
+// and a file, mapped privately.
+enum class Backing { anon, shared, file, memfd_private, file_private };
 
 struct BufferSpec {
   std::string name;
@@ -108,7 +109,7 @@ struct Step {
   std::uint64_t first_page = 0;     // pages of the buffer, half open
   std::uint64_t end_page = 0;       // filled in from the buffer when the file names no pages
   std::uint64_t offset = 0;         // byte inside each page
-  std::uint64_t pages = 0;          // mmap, brk: size; mremap: size to grow to (0: it moves to `name`)
+  std::uint64_t pages = 0;          // mmap, brk, truncate: size; mremap: size to grow to (0: it moves to `name`)
   std::optional<VirtAddr> address;  // mmap at
   std::optional<std::uint64_t>
       value;  // write: 8 bytes, little endian; page i of the range gets value + i when `count_up`
@@ -118,7 +119,7 @@ struct Step {
   Protection protection = Protection::rw;
   Backing backing = Backing::anon;
   std::string name;                 // barrier, fork's child, mremap's new buffer, device, lock
-  std::string onto;                 // mremap: the buffer over whose pages it moves
+  std::string onto;                 // mremap: the buffer over whose pages it moves; mmap: that whose file is mapped
   std::uint64_t onto_page = 0;
   std::string lock_kind = "mutex";  // lock in a probe's script: mutex or spinlock
   Time duration;                    // delay, sleep

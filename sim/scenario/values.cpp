@@ -204,7 +204,7 @@ const std::vector<std::string>& protection_words() {
   return words;
 }
 const std::vector<std::string>& backing_words() {
-  static const std::vector<std::string> words = {"anon", "shared", "file"};
+  static const std::vector<std::string> words = {"anon", "shared", "file", "memfd_private", "file_private"};
   return words;
 }
 const std::vector<std::string>& pattern_words() {
@@ -218,7 +218,8 @@ const std::vector<std::string>& lock_kind_words() {
 const std::vector<std::string>& result_words() {
   static const std::vector<std::string> words = {
       "ok",    "ok-or-fault", "SIGSEGV", "SIGBUS",    "EFAULT", "ENOMEM", "EAGAIN", "EINVAL", "EEXIST", "EBUSY",
-      "EPERM", "EACCES",      "EINTR",   "EOVERFLOW", "ENODEV", "ESRCH",  "ENOENT", "ENOSPC", "EIO"};
+      "EPERM", "EACCES",      "EINTR",   "EOVERFLOW", "ENODEV", "ESRCH",  "ENOENT", "ENOSPC", "EIO",
+      "EBADF", "ENOSYS"};
   return words;
 }
 const std::vector<std::string>& duration_units() {
