@@ -142,17 +142,19 @@ Errno madvise_cold(Mm& mm, PageRange range) { return advise_cold(mm, range, fals
 Errno madvise_pageout(Mm& mm, PageRange range) { return advise_cold(mm, range, true); }
 
 // Rule: like the accesses themselves, page by page. Holes are passed over, as other advice does; what a VMA forbids is
-// refused when it is come to, and the pages before it are there.
+// refused when it is come to, and the pages before it are there; what lies behind the end of a file is EFAULT.
 Errno madvise_populate(Mm& mm, PageRange range, bool write) {
   require(mm.system.behaviour.populate, write ? "MADV_POPULATE_WRITE" : "MADV_POPULATE_READ");
   return system_call(mm, "madvise", range, [&] {
     if (!is_user_range(range)) return Errno::einval;
     return for_each_piece(mm, range, [&](const Vma& piece) {
+      const Rights& rights = piece.attributes.rights;
+      if (!(write ? rights.write : rights.read)) return Errno::einval;
       for (Vpn page = piece.pages.first; page < piece.pages.end; page = page + 1) {
         Pfn frame{};
         Pte entry;
         const Errno answer = get_user_page_locked(mm, page, write, frame, entry);
-        if (answer != Errno::ok) return answer == Errno::efault ? Errno::einval : answer;
+        if (answer != Errno::ok) return answer;
         mm.system.memory.put(frame);
       }
       return Errno::ok;

@@ -26,10 +26,14 @@ constexpr PageRange span(std::uint64_t first, std::uint64_t end) { return {at(fi
 struct Expected {
   struct Page {
     Rights rights;
-    std::uint64_t object = 0;  // 0: private
+    std::uint64_t object = 0;  // 0: anonymous
     std::uint64_t offset = 0;
     std::uint64_t value = 0;   // private
     bool may_be_gone = false;  // 0 may be read as well, then for ever
+    bool copies = false;       // private, over the object
+    bool copied = false;       // and this page is a copy
+
+    bool own() const { return object == 0 || copied; }
   };
   std::array<std::optional<Page>, kPages + kHeapPages> pages;
   std::uint64_t heap = 0;
@@ -125,14 +129,102 @@ class Storm {
     std::uint64_t value = 0;
     const bool ok = core.read(at(page), 8, value) == AccessResult::ok;
     const auto& known = expected_[process].pages[page];
-    const bool readable = known && !known->rights.none();
+    const bool readable = known && !known->rights.none() && exists(*known);
     if (ok != readable) return say(fmt::format("p{} page {}: readable {} instead of {}", process, page, ok, readable));
     if (ok && value == 0 && known->may_be_gone) expected_[process].pages[page]->value = 0;
     if (ok && value != value_of(*known))
       say(fmt::format("p{} page {}: {} instead of {}", process, page, value, value_of(*known)));
   }
   std::uint64_t value_of(const Expected::Page& page) {
-    return page.object == 0 ? page.value : shared_[{page.object, page.offset}];
+    return page.own() ? page.value : shared_[{page.object, page.offset}];
+  }
+  // A page of a file that ends before it is SIGBUS.
+  bool exists(const Expected::Page& page) const {
+    return page.object == 0 || page.offset < files_.at(page.object).pages;
+  }
+  // A page of some process that has a file, or shared memory, behind it.
+  const Expected::Page* some_file_page() {
+    const Expected& process = expected_[random_.below(expected_.size())];
+    const std::uint64_t start = random_.below(kPages);
+    for (std::uint64_t i = 0; i < kPages; ++i)
+      if (const auto& page = process.pages[(start + i) % kPages]; page && page->object != 0) return &*page;
+    return nullptr;
+  }
+  void map(Mm& mm, Expected& process, std::uint64_t first, std::uint64_t count, Rights rights) {
+    VirtAddr where;
+    MmapRequest request{at(first), true, count, rights};
+    request.shared = random_.below(3) == 0;
+    request.copies = !request.shared && random_.below(2) == 0;
+    request.file = random_.below(2) == 0;
+    const bool over = request.shared || request.copies;
+    const Expected::Page* again = over && random_.below(3) == 0 ? some_file_page() : nullptr;
+    std::uint64_t object = over ? ++objects_ : 0;
+    if (again != nullptr) {
+      object = again->object;
+      request.object = files_[object].id;
+      request.offset = random_.below(4);
+    }
+    want("mmap", mmap(mm, request, where), true);
+    const SharedObject* made = mm.vma_at(at(first).page()).attributes.object;
+    if ((made != nullptr) != over) say("a mapping has an object, or has none");
+    if (over && again == nullptr) files_[object] = {made == nullptr ? 0 : made->id(), count, request.file};
+    for (std::uint64_t i = 0; i < count; ++i) {
+      Expected::Page& page = process.pages[first + i].emplace();
+      page.rights = rights;
+      page.object = object;
+      page.offset = request.offset + i;
+      page.copies = request.copies;
+    }
+  }
+  // What those who have copied the pages behind `first` of this object keep of them: nothing.
+  void forget_copies(std::uint64_t object, std::uint64_t first, std::uint64_t end) {
+    for (Expected& process : expected_)
+      for (auto& page : process.pages)
+        if (page && page->object == object && page->offset >= first && page->offset < end) page->copied = false;
+  }
+  void punched(std::uint64_t object, std::uint64_t first, std::uint64_t end) {
+    shared_.erase(shared_.lower_bound({object, first}), shared_.lower_bound({object, end}));
+  }
+  void change_file(Mm& mm) {
+    const Expected::Page* page = some_file_page();
+    if (page == nullptr) return;
+    File& file = files_[page->object];
+    const std::uint64_t object = page->object;
+    const std::uint64_t first = random_.below(10);
+    const std::uint64_t value = random_.next() | 1;
+    switch (random_.below(4)) {
+      case 0:
+        want("ftruncate", truncate_file(mm, file.id, first), true);
+        file.pages = first;
+        punched(object, first, UINT64_MAX);
+        forget_copies(object, first, UINT64_MAX);
+        break;
+      case 1: {
+        if (!mm_world().system->behaviour.punch_hole) break;
+        const std::uint64_t count = 1 + random_.below(4);
+        want("fallocate", punch_hole(mm, file.id, first, count), true);
+        punched(object, first, first + count);
+        break;
+      }
+      default:
+        want("pwrite", write_file(mm, file.id, first * kPageSize, value), true);
+        file.pages = std::max(file.pages, first + 1);
+        shared_[{object, first}] = value;
+        break;
+    }
+  }
+  void remove_page(Mm& mm, Expected& process, std::uint64_t number) {
+    const auto& page = process.pages[number];
+    const MmBehaviour& behaviour = mm_world().system->behaviour;
+    Errno wanted = !page ? Errno::enomem : page->object == 0 ? Errno::einval : Errno::ok;
+    if (wanted == Errno::ok && (page->copies || !(page->rights.write || behaviour.remove_readonly)))
+      wanted = Errno::eacces;
+    if (wanted == Errno::ok && files_[page->object].on_disk && !behaviour.punch_hole) wanted = Errno::enosys;
+    const Errno got = madvise_remove(mm, span(number, number + 1));
+    if (got != wanted) say(fmt::format("MADV_REMOVE answered {}", errno_name(got)));
+    if (got != Errno::ok) return;
+    punched(page->object, page->offset, page->offset + 1);
+    if (!behaviour.punch_hole) forget_copies(page->object, page->offset, page->offset + 1);
   }
   static bool all_mapped(const Expected& process, std::uint64_t first, std::uint64_t end) {
     for (std::uint64_t page = first; page < end; ++page)
@@ -152,21 +244,15 @@ class Storm {
         {true, true, false}, {true, true, false}, {true, false, false}, {}, {true, true, true}};
     const Rights rights = kRights[random_.below(5)];
     VirtAddr where;
-    switch (random_.below(22)) {
+    switch (random_.below(26)) {
       case 0:
         want("munmap", munmap(mm, span(first, end)), true);
         for (std::uint64_t page = first; page < end; ++page) process.pages[page].reset();
         break;
       case 1:
-      case 2: {
-        const bool shared = random_.below(3) == 0;
-        const bool file = shared && random_.below(2) == 0;
-        want("mmap", mmap(mm, {at(first), true, count, rights, shared, file}, where), true);
-        if (shared) ++objects_;
-        for (std::uint64_t page = first; page < end; ++page)
-          process.pages[page] = Expected::Page{rights, shared ? objects_ : 0, page - first, 0};
+      case 2:
+        map(mm, process, first, count, rights);
         break;
-      }
       case 3:
       case 4: {
         want("mprotect", mprotect(mm, span(first, end), rights), all_mapped(process, first, end));
@@ -177,7 +263,10 @@ class Storm {
       case 5:
         want("madvise", madvise_dontneed(mm, span(first, end)), all_mapped(process, first, end));
         for (std::uint64_t page = first; page < end; ++page)
-          if (process.pages[page]) process.pages[page]->value = 0;
+          if (process.pages[page]) {
+            process.pages[page]->value = 0;
+            process.pages[page]->copied = false;
+          }
         break;
       case 6:
         move(mm, process, first, count);
@@ -232,7 +321,8 @@ class Storm {
       case 14: {
         if (!mm_world().system->behaviour.populate) break;
         bool allowed = all_mapped(process, first, end);
-        for (std::uint64_t page = first; page < end && allowed; ++page) allowed = process.pages[page]->rights.read;
+        for (std::uint64_t page = first; page < end && allowed; ++page)
+          allowed = process.pages[page]->rights.read && exists(*process.pages[page]);
         want("populate", madvise_populate(mm, span(first, end), false), allowed);
         break;
       }
@@ -242,24 +332,34 @@ class Storm {
         const bool write = random_.below(2) != 0;
         const auto& page = process.pages[first];
         const Errno got = get_user_page(mm, at(first).page(), write, frame, entry);
-        want("get_user_page", got, page && (write ? page->rights.write : page->rights.read));
+        want("get_user_page", got, page && (write ? page->rights.write : page->rights.read) && exists(*page));
         if (got != Errno::ok) break;
         std::uint64_t value = 0;
         hardware().port().read(address_of(frame), &value, 8);
         if (value == 0 && page->may_be_gone) process.pages[first]->value = 0;
         if (value != value_of(*page)) say("get_user_page found another page");
         hardware().memory().put(frame);
+        if (write && page->copies) process.pages[first]->value = value;
+        if (write) process.pages[first]->copied = page->copies;
         break;
       }
+      case 16:
+      case 17:
+        change_file(mm);
+        break;
+      case 18:
+        remove_page(mm, process, first);
+        break;
       default: {
         const std::uint64_t page = random_.below(kPages + kHeapPages);
         const std::uint64_t value = random_.next() | 1;
         auto& known = process.pages[page];
         const bool ok = core.write(at(page), 8, value) == AccessResult::ok;
-        if (ok != (known && known->rights.write)) say(fmt::format("p{} page {}: written {}", number, page, ok));
+        if (ok != (known && known->rights.write && exists(*known))) say(fmt::format("p{} page {}: written {}", number, page, ok));
         if (!ok) break;
         known->may_be_gone = false;
-        if (known->object == 0)
+        known->copied = known->copies;
+        if (known->own())
           known->value = value;
         else
           shared_[{known->object, known->offset}] = value;
@@ -328,6 +428,12 @@ class Storm {
   std::vector<Mm*> spaces_;
   std::vector<Expected> expected_;
   std::uint64_t objects_ = 0;
+  struct File {
+    std::uint64_t id = 0;
+    std::uint64_t pages = 0;
+    bool on_disk = false;
+  };
+  std::map<std::uint64_t, File> files_;
   std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint64_t> shared_;
   std::uint64_t compared_ = 0;
   Time ended_;

@@ -253,7 +253,8 @@ Errno madvise_free(Mm& mm, PageRange range);  // EINVAL for memory that is not p
 // The pages were not used of late, whatever the entries say; MADV_PAGEOUT has reclaim look at them at once.
 Errno madvise_cold(Mm& mm, PageRange range);     // EINVAL for locked memory; ENOMEM
 Errno madvise_pageout(Mm& mm, PageRange range);  // the same
-// Faults in turn, as if each page were read or written. EINVAL where that is not allowed; ENOMEM
+// Faults in turn, as if each page were read or written. EINVAL where that is not allowed; EFAULT behind the end of a
+// file; ENOMEM
 Errno madvise_populate(Mm& mm, PageRange range, bool write);
 Errno clear_referenced(Mm& mm);  // /proc/PID/clear_refs, 1: no page was used
 Errno clear_soft_dirty(Mm& mm);  // 4: no page was written; the next write of each takes a fault

@@ -36,7 +36,7 @@ void name_setup(const Scenario& scenario, const std::string& process, StepNames&
     for (const BufferSpec& buffer : spec.buffers) {
       static constexpr const char* kKinds[] = {"anon", "shared", "file", "filepriv", "# a private mapping of a file:"};
       const char* const kind = kKinds[static_cast<std::size_t>(buffer.backing)];
-      names.add(fmt::format("{} {} {}", kind, buffer.name, buffer.pages), true);
+      names.add(fmt::format("{} {} {}", kind, buffer.name, buffer.pages), *kind != '#');
       if (buffer.populate) names.add(fmt::format("populate_write {} 0 {}", buffer.name, buffer.pages), true);
       if (buffer.protection == Protection::none || buffer.protection == Protection::r)
         names.add(fmt::format("mprotect {} 0 {} {}", buffer.name, buffer.pages,
