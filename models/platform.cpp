@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "models/mm/memory_pressure.hpp"
+
 namespace secmmu {
 namespace {
 
@@ -139,9 +141,14 @@ Platform::Platform(const PlatformConfig& config)
   for (const PlatformTask& task : config.tasks)
     tasks_.push_back(&arbiter.add_task(task.name, task.kind,
                                        task.core < 0 ? nullptr : processors.at(static_cast<std::size_t>(task.core))));
+  if (config.mm.reclaim == "kswapd") kswapd_ = &arbiter.add_task("kswapd", TaskKind::service);
 }
 
 Platform::~Platform() = default;
+
+void Platform::start_kernel_threads() {
+  if (kswapd_ != nullptr) arbiter.start(*kswapd_, [this] { mms->pressure->run_kswapd(); });
+}
 
 Task& Platform::task(std::string_view name) {
   for (Task* candidate : tasks_)

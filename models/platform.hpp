@@ -82,12 +82,15 @@ class Platform {
   // The kernel of the next runs, with single behaviours overridden (name → value as in its table).
   void set_kernel(KernelVersion version, const std::map<std::string, std::string>& overrides);
   void reset();
+  // Threads of the kernel's own, where the configuration has them; after reset(), before anybody runs.
+  void start_kernel_threads();
 
  private:
   void meet_faults();
 
   std::unique_ptr<MemoryPort> kernel_port_;
   std::vector<Task*> tasks_;
+  Task* kswapd_ = nullptr;
   const FaultConfig faults_;
   std::uint64_t allocations_ = 0;    // of the notifier core, in this run
   std::uint64_t registrations_ = 0;  // that came to take all locks, in this run

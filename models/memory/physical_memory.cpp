@@ -167,6 +167,7 @@ bool PhysicalMemory::put(Pfn pfn) {
   }
   if (--frame.references != 0) return false;
   arbiter_.bus().emit(FrameFreed{first, frame.allocation, frame_use_name(frame.use), free_count_ + count, count});
+  if (when_freed) when_freed(first);
   for (std::uint64_t number = first.value; number < first.value + count; ++number)
     frames_[number] = {.allocation = frames_[number].allocation};
   point({}, writes(ObjectKind::frame_bytes, 0, first.value));

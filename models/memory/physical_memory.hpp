@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,7 @@ struct Frame {
   std::uint64_t slot = kNoSlot;  // of the swap area, while the page is in the swap cache
   bool dirty = false;            // written since it was last the same as in its slot or its file
   bool idle = false;             // marked by idle-page tracking, and not used since
+  bool referenced = false;       // reclaim found it used at its last look
   bool young = false;            // used, says idle-page tracking, which took the accessed bits
   bool lazy_free = false;        // MADV_FREE: may be thrown away as long as nobody writes it
   std::uint64_t allocation = 0;  // ordinal of the allocation that owns it now; 0: never allocated
@@ -69,6 +71,8 @@ class PhysicalMemory : public sc_core::sc_module {
   tlm_utils::multi_passthrough_target_socket<PhysicalMemory, 64> socket;
 
   MemoryCosts costs;
+  // Called as a frame, or a folio with its first frame, goes back to the allocator; at that instant. Empty: nobody.
+  std::function<void(Pfn)> when_freed;
 
   // The points below are announced by a task; code that runs before any task (boot) announces nothing.
 

@@ -76,6 +76,8 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
           .flag("lazy_free", &B::lazy_free, "madvise knows MADV_FREE.")
           .flag("pageout", &B::pageout, "madvise knows MADV_COLD and MADV_PAGEOUT.")
           .flag("populate", &B::populate, "madvise knows MADV_POPULATE_READ and MADV_POPULATE_WRITE.")
+          .choice("fresh_pages", &B::fresh_pages, {"inactive", "active"},
+                  "Whether reclaim takes a fresh private page for one that must first be used again, or for one in use.")
           .choice("fault_lock", &B::fault_lock, {"mmap-lock", "anonymous-vma-lock", "vma-lock"},
                   "What the fault of a CPU holds: mmap_lock for reading; or, if that is enough, the lock of its VMA "
                   "alone, first for private memory that has had a page, then for all but a first private page.")

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "models/mm/huge.hpp"
+#include "models/mm/memory_pressure.hpp"
 #include "models/mm/swap.hpp"
 
 namespace secmmu {
@@ -237,7 +238,7 @@ Outcome collapse_block(Mm& mm, PageRange block, Who who, bool& locked) {
   unlock_for_reading(mm);
   locked = false;
   // Rule: the huge page is sought without a lock, for that may take long.
-  const Pfn fresh = mm.system.memory.allocate_huge(FrameUse::anonymous, owner_name(mm, block.first));
+  const Pfn fresh = mm.system.pressure->allocate_huge(FrameUse::anonymous, owner_name(mm, block.first));
   if (fresh == kNoPfn) return Outcome::no_huge_page;
   outcome = Outcome::collapsed;
   if (any_swapped) {
@@ -250,7 +251,10 @@ Outcome collapse_block(Mm& mm, PageRange block, Who who, bool& locked) {
     outcome = replace_table(mm, block, fresh, who);
     unlock_for_writing(mm);
   }
-  if (outcome != Outcome::collapsed) mm.system.memory.put(fresh);
+  if (outcome == Outcome::collapsed)
+    mm.system.pressure->added(fresh);
+  else
+    mm.system.memory.put(fresh);
   return outcome;
 }
 

@@ -1,5 +1,6 @@
 // Page faults, of CPUs and of drivers that need a page.
 #include "models/mm/huge.hpp"
+#include "models/mm/memory_pressure.hpp"
 #include "models/mm/swap.hpp"
 
 namespace secmmu {
@@ -79,8 +80,11 @@ FaultResult resolve(Mm& mm, Vpn page, bool write, bool patient, std::string_view
 
 Pfn allocate_private(Mm& mm, Vpn page) {
   prepare_anon_vma(mm, page);
-  const Pfn fresh = mm.system.memory.allocate(FrameUse::anonymous, owner_name(mm, page));
-  if (fresh != kNoPfn) note_private(mm, page, fresh);
+  MemoryPressure& pressure = *mm.system.pressure;
+  const Pfn fresh = pressure.allocate(FrameUse::anonymous, owner_name(mm, page));
+  if (fresh == kNoPfn) return fresh;
+  note_private(mm, page, fresh);
+  pressure.added(fresh);
   return fresh;
 }
 
@@ -156,6 +160,7 @@ Errno get_user_page_locked(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry)
       frame = entry.frame();
       mm.system.memory.get(frame);
       mm.system.memory.frame(frame).idle = false;
+      mm.system.pressure->accessed(frame);
     }
     mm.page_table_lock.unlock();
     if (usable) return Errno::ok;
@@ -184,6 +189,7 @@ bool get_user_page_fast(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry) {
   frame = entry.frame();
   mm.system.memory.get(frame);
   mm.system.memory.frame(frame).idle = false;
+  mm.system.pressure->accessed(frame);
   return true;
 }
 

@@ -1,5 +1,6 @@
 // Faults of whole blocks, and writes to huge entries that forbid them.
 #include "models/mm/huge.hpp"
+#include "models/mm/memory_pressure.hpp"
 
 namespace secmmu {
 
@@ -104,9 +105,11 @@ Pte huge_entry_for(Pfn frame, const Rights& rights, bool writable) {
 
 Pfn allocate_huge_private(Mm& mm, PageRange block) {
   prepare_anon_vma(mm, block.first);
-  const Pfn fresh = mm.system.memory.allocate_huge(FrameUse::anonymous, owner_name(mm, block.first));
+  MemoryPressure& pressure = *mm.system.pressure;
+  const Pfn fresh = pressure.allocate_huge(FrameUse::anonymous, owner_name(mm, block.first));
   if (fresh == kNoPfn) return kNoPfn;
   for (std::uint64_t i = 0; i < kHugeFrames; ++i) note_private(mm, block.first + i, {fresh.value + i});
+  pressure.added(fresh);
   return fresh;
 }
 

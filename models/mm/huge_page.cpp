@@ -1,6 +1,7 @@
 // A huge page as such is split: its frames become pages of their own, which can be freed, moved and written out one by
 // one. Entries, huge or small, are found from the side of the page.
 #include "models/mm/huge.hpp"
+#include "models/mm/memory_pressure.hpp"
 #include "models/mm/reverse_map.hpp"
 
 namespace secmmu {
@@ -97,6 +98,7 @@ bool split_huge_page(MmSystem& system, Pfn frame) {
   if (alone) {
     const Frame whole = memory.frame(head);
     memory.split_folio(head);
+    system.pressure->split(head);
     for (std::uint64_t i = 0; i < kHugeFrames; ++i) {
       Frame& page = memory.frame({head.value + i});
       page.lazy_free = whole.lazy_free;

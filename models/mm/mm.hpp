@@ -33,6 +33,7 @@ struct MmCosts {
   Time pte_write{10'000};
   Time swap_write{1'500'000};  // a page to the swap area, and back
   Time swap_read{1'000'000};
+  Time scan_page{50'000};  // reclaim takes a page off its list
   Time gather_page{15'000};  // a page put on the list of pages to free after the flush
 };
 const ParameterTable<MmCosts>& mm_cost_table();
@@ -43,6 +44,10 @@ struct MmConfig {
   std::uint64_t swap_slots = 65536;  // pages that the swap area holds
   // never | madvise | always: which private memory gets huge pages when it is touched, and from khugepaged.
   std::string huge_pages = "madvise";
+  // off | direct | kswapd: what happens when frames run short. off: an allocation fails when none is left; direct: who
+  // allocates reclaims; kswapd: a thread begins before that.
+  std::string reclaim = "off";
+  std::uint64_t lowest_free = 0;  // frames that only the kernel itself may use; 0: a 64th of all, and not less than 4
 };
 const ParameterTable<MmConfig>& mm_table();
 
@@ -94,6 +99,9 @@ struct MmBehaviour {
   bool pageout = true;        // MADV_COLD and MADV_PAGEOUT
   bool populate = true;       // MADV_POPULATE_READ and MADV_POPULATE_WRITE
 
+  // --- reclaim ---
+  std::string fresh_pages = "inactive";  // inactive | active: the list on which reclaim finds a fresh private page
+
   // --- locks ---
   // mmap-lock | anonymous-vma-lock | vma-lock: what a page fault holds
   std::string fault_lock = "vma-lock";
@@ -107,12 +115,14 @@ const std::vector<Change>& mm_changes();
 MmBehaviour mm_behaviour(KernelVersion version);
 
 class Mm;
+class MemoryPressure;
 
 // What the memory manager needs of the machine, and the state that all address spaces share.
 class MmSystem {
  public:
   MmSystem(Arbiter& arbiter, PhysicalMemory& memory, MemoryPort& port, std::vector<Core*> cores, Shootdown& shootdown,
            NotifierCore& notifier);
+  ~MmSystem();
 
   Arbiter& arbiter;
   PhysicalMemory& memory;
@@ -124,6 +134,7 @@ class MmSystem {
   MmConfig config;
   MmBehaviour behaviour;
   SwapArea swap;
+  std::unique_ptr<MemoryPressure> pressure;  // memory_pressure.hpp
   std::function<bool()> interrupted;  // asked when all locks of an mm are taken: is a signal pending? Empty: no
   Mutex all_locks_mutex;              // one taker of all locks at a time, whatever its mm
 

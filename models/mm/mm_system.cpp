@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "models/mm/events.hpp"
+#include "models/mm/memory_pressure.hpp"
 #include "models/mm/mm.hpp"
 
 namespace secmmu {
@@ -19,6 +20,7 @@ const ParameterTable<MmCosts>& mm_cost_table() {
           .duration("swap_write", &MmCosts::swap_write, "Writing a page to the swap area.",
                     "compressing 4 KiB at 2 to 4 GB/s")
           .duration("swap_read", &MmCosts::swap_read, "Reading a page of the swap area.", "decompressing 4 KiB")
+          .duration("scan_page", &MmCosts::scan_page, "Reclaim's taking a page off its list to look at it.", kOrder)
           .duration("gather_page", &MmCosts::gather_page,
                     "Putting a page on the list of those that are freed after the flush.", kOrder);
   return table;
@@ -34,7 +36,14 @@ const ParameterTable<MmConfig>& mm_table() {
                    "256 MiB, as small machines have it")
           .choice("huge_pages", &MmConfig::huge_pages, {"never", "madvise", "always"},
                   "Which private memory gets huge pages (2 MiB) when it is first touched, and from khugepaged: none; "
-                  "that for which `hugepage` asked; all but that which `nohugepage` excluded.");
+                  "that for which `hugepage` asked; all but that which `nohugepage` excluded.")
+          .choice("reclaim", &MmConfig::reclaim, {"off", "direct", "kswapd"},
+                  "What happens when frames run short. off: nothing, and an allocation fails when none is left. direct: "
+                  "whoever allocates a page for a user takes others away first. kswapd: a thread does so before, as "
+                  "soon as fewer are free than five fourths of lowest_free, until three halves of it are.")
+          .integer("lowest_free", &MmConfig::lowest_free, 0, 1ULL << 24,
+                   "Frames that are kept for the kernel's own tables: a user's page is never put there. 0: a 64th of "
+                   "all, and not less than 4. Only with reclaim.");
   return table;
 }
 
@@ -46,6 +55,7 @@ MmSystem::MmSystem(Arbiter& the_arbiter, PhysicalMemory& the_memory, MemoryPort&
       cores(std::move(the_cores)),
       shootdown(the_shootdown),
       notifier(the_notifier),
+      pressure(std::make_unique<MemoryPressure>(*this)),
       all_locks_mutex(the_arbiter, "mm_all_locks_mutex", "mm_all_locks_mutex") {
   for (Core* core : cores)
     core->on_fault([this](Core& faulting, VirtAddr address, bool write) {
@@ -56,6 +66,8 @@ MmSystem::MmSystem(Arbiter& the_arbiter, PhysicalMemory& the_memory, MemoryPort&
       return true;
     });
 }
+
+MmSystem::~MmSystem() { memory.when_freed = nullptr; }
 
 // Numbers start at 1: address space 0 is nobody's.
 Mm& MmSystem::create(std::string name) {
@@ -129,6 +141,7 @@ void MmSystem::reset() {
   anon_vmas_ = 0;
   created_objects_ = 0;
   swap.reset();
+  pressure->reset();
   all_locks_mutex.reset();
 }
 

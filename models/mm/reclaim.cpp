@@ -17,11 +17,11 @@ bool of_page(const PhysicalMemory& memory, Pte entry, Pfn frame) {
 }
 
 // The CPU's accessed bit of one mapping, then the devices': both are cleared. `ask`: how the devices are asked, about
-// the pages of one entry.
+// the pages of one entry. How many entries were used.
 template <class Ask>
-bool take_young(const Mapping& mapping, Pfn frame, Ask ask) {
+std::uint64_t take_young(const Mapping& mapping, Pfn frame, Ask ask) {
   Mm& mm = *mapping.mm;
-  bool young = false;
+  std::uint64_t young = 0;
   for (Vpn page = mapping.pages.first; page < mapping.pages.end;) {
     mm.page_table_lock.lock();
     announce_write(mm, page);
@@ -32,31 +32,12 @@ bool take_young(const Mapping& mapping, Pfn frame, Ask ask) {
       const Pte old = without(entry, Pte::kAccessed);
       if (entry.accessed() && !huge.none()) mm.table.write_huge(page, old);
       if (entry.accessed() && huge.none()) store(mm, page, entry, old, "age");
-      young |= entry.accessed();
-      young |= ask(mm, pages);
+      const bool by_device = ask(mm, pages);
+      if (entry.accessed() || by_device) ++young;
     }
     mm.page_table_lock.unlock();
     page = pages.end;
   }
-  return young;
-}
-
-// Rule: any use since the last look, by a CPU or a device, of any mapping, keeps the page; and ends its idleness.
-bool referenced(MmSystem& system, Pfn frame) {
-  Frame& page = system.memory.frame(frame);
-  bool young = false;
-  bool locked = false;
-  for_each_mapping(system, frame, [&](const Mapping& mapping) {
-    locked = mapping.locked;
-    if (!locked)
-      young |= take_young(mapping, frame,
-                          [](Mm& mm, PageRange pages) { return mm.system.notifier.clear_flush_young(mm, pages); });
-    return !locked;
-  });
-  if (locked) return true;
-  if (young) page.idle = false;
-  young |= page.young;  // what idle-page tracking has taken from the entries
-  page.young = false;
   return young;
 }
 
@@ -169,7 +150,8 @@ bool reclaim_parts(MmSystem& system, Pfn folio) {
     memory.get(part);
     parts.push_back(part);
   }
-  const bool gone = !referenced(system, folio) && reclaim_private(system, folio);
+  const References found = take_references(system, folio);
+  const bool gone = !found.locked && found.entries == 0 && reclaim_private(system, folio);
   for (const Pfn part : parts)
     if (!reclaim_page(system, part)) memory.put(part);
   return gone;
@@ -196,7 +178,8 @@ bool reclaim_folio(MmSystem& system, Pfn folio) {
   const auto free_to_go = [&] { return all_mappings(memory, folio) == 0 && memory.references(folio) == 1 + cached; };
   if (!free_to_go()) return false;
   if (lazy) return !memory.frame(folio).dirty;
-  for (std::uint64_t i = 0; i < kHugeFrames; ++i) write_to_swap(system, {folio.value + i});
+  for (std::uint64_t i = 0; i < kHugeFrames; ++i)
+    if (!write_to_swap(system, {folio.value + i})) return false;
   if (!free_to_go()) return false;
   uncache();
   return true;
@@ -209,7 +192,7 @@ bool reclaim_private(MmSystem& system, Pfn frame) {
   unmap_everywhere(system, frame);
   if (page.mappings != 0 || !freeable(page)) return false;
   if (page.lazy_free) return !page.dirty;
-  if (page.dirty) write_to_swap(system, frame);
+  if (page.dirty && !write_to_swap(system, frame)) return false;
   if (page.dirty || page.mappings != 0 || !freeable(page)) return false;
   drop_from_swap_cache(system, frame);
   return true;
@@ -232,8 +215,26 @@ void note_dirty(MmSystem& system, Pfn frame) {
     object->mark_dirty(page.index);
 }
 
-bool reclaim_page(MmSystem& system, Pfn frame) {
-  if (referenced(system, frame)) return false;
+// Rule: any use since the last look, by a CPU or a device, of any mapping, keeps the page; and ends its idleness.
+References take_references(MmSystem& system, Pfn frame) {
+  Frame& page = system.memory.frame(frame);
+  References found;
+  for_each_mapping(system, frame, [&](const Mapping& mapping) {
+    found.locked = mapping.locked;
+    if (!found.locked)
+      found.entries += take_young(mapping, frame, [](Mm& mm, PageRange pages) {
+        return mm.system.notifier.clear_flush_young(mm, pages);
+      });
+    return !found.locked;
+  });
+  if (found.locked) return found;
+  if (found.entries != 0) page.idle = false;
+  if (page.young) ++found.entries;  // what idle-page tracking has taken from the entries
+  page.young = false;
+  return found;
+}
+
+bool take_page_away(MmSystem& system, Pfn frame) {
   const FrameUse use = system.memory.frame(frame).use;
   const bool gone = use == FrameUse::anonymous ? reclaim_private(system, frame)
                                                : use == FrameUse::shared && reclaim_of_object(system, frame);
@@ -241,13 +242,19 @@ bool reclaim_page(MmSystem& system, Pfn frame) {
   return gone;
 }
 
+bool reclaim_page(MmSystem& system, Pfn frame) {
+  const References found = take_references(system, frame);
+  return !found.locked && found.entries == 0 && take_page_away(system, frame);
+}
+
 // Rule: who looks for idle pages takes the bits that reclaim would look at; the page is marked instead, so that reclaim
 // still knows.
 bool clear_references(MmSystem& system, Pfn frame) {
   bool young = false;
   for_each_mapping(system, frame, [&](const Mapping& mapping) {
-    young |=
-        take_young(mapping, frame, [](Mm& mm, PageRange pages) { return mm.system.notifier.clear_young(mm, pages); });
+    young |= take_young(mapping, frame, [](Mm& mm, PageRange pages) {
+               return mm.system.notifier.clear_young(mm, pages);
+             }) != 0;
     return true;
   });
   Frame& page = system.memory.frame(frame);

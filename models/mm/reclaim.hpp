@@ -10,6 +10,15 @@ namespace secmmu {
 // those address spaces are not needed. May sleep.
 bool reclaim_page(MmSystem& system, Pfn frame);
 
+// The two halves of it, for who keeps count. Who used the page since the last look: how many entries, of CPUs and
+// devices; the marks are cleared. `locked`: a VMA forbids to take it, and nothing was looked at.
+struct References {
+  std::uint64_t entries = 0;
+  bool locked = false;
+};
+References take_references(MmSystem& system, Pfn frame);
+bool take_page_away(MmSystem& system, Pfn frame);
+
 // What idle-page tracking asks, without reclaiming: every mapping, CPU and devices. True: used since the last time.
 bool clear_references(MmSystem& system, Pfn frame);
 

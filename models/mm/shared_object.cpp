@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "models/mm/memory_pressure.hpp"
 #include "models/mm/mm.hpp"
 #include "models/mm/swap.hpp"
 
@@ -45,7 +46,7 @@ bool SharedObject::content(std::uint64_t offset, Pfn frame) {
 // A page that is not in memory comes there; whether it then is, the caller sees. False: no frame is free.
 bool SharedObject::bring(std::uint64_t offset, std::string_view owner) {
   PhysicalMemory& memory = system_.memory;
-  const Pfn fresh = memory.allocate(FrameUse::shared, owner);
+  const Pfn fresh = system_.pressure->allocate(FrameUse::shared, owner);
   if (fresh == kNoPfn) return false;
   const bool from_swap = content(offset, fresh);
   // Meanwhile somebody else brought it; or the file ends before it; or its slot went, and with that what it held.
@@ -56,6 +57,7 @@ bool SharedObject::bring(std::uint64_t offset, std::string_view owner) {
   memory.frame(fresh).mapping = id_;
   memory.frame(fresh).index = offset;
   pages_[offset] = fresh;
+  system_.pressure->added(fresh);
   if (from_swap) {
     memory.frame(fresh).dirty = true;  // its slot goes
     system_.swap.put(swapped_.extract(offset).mapped());
@@ -91,10 +93,10 @@ bool SharedObject::give_up(std::uint64_t offset, Pfn frame) {
     if (!slot) return false;
     system_.swap.get(*slot);
     state.slot = *slot;
-    write_to_swap(system_, frame);
+    const bool written = write_to_swap(system_, frame);
     state.slot = kNoSlot;
     const bool used_meanwhile =
-        !holds(offset, frame) || state.mappings != 0 || state.references != 2 || state.dirty;
+        !written || !holds(offset, frame) || state.mappings != 0 || state.references != 2 || state.dirty;
     if (used_meanwhile) {
       state.dirty = true;
       system_.swap.put(*slot);

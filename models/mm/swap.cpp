@@ -35,11 +35,15 @@ void forget_in_swap_cache(MmSystem& system, Pfn frame) {
     leave_swap_cache(system, frame);
 }
 
-void write_to_swap(MmSystem& system, Pfn frame) {
-  system.arbiter.step(system.costs.swap_write, reads(ObjectKind::frame_bytes, 0, frame.value));
+bool write_to_swap(MmSystem& system, Pfn frame) {
   Frame& page = system.memory.frame(frame);
+  const std::uint64_t slot = page.slot;
+  if (slot == kNoSlot) return false;
+  system.arbiter.step(system.costs.swap_write, reads(ObjectKind::frame_bytes, 0, frame.value));
+  if (page.slot != slot) return false;
   system.swap.write(page.slot, system.memory.bytes(frame));
   page.dirty = false;
+  return true;
 }
 
 void read_from_swap(MmSystem& system, std::uint64_t slot, Pfn frame) {

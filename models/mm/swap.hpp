@@ -14,8 +14,8 @@ bool leave_swap_cache(MmSystem& system, Pfn frame);
 void drop_from_swap_cache(MmSystem& system, Pfn frame);
 // A mapping of the page is gone: if it was the last one, and no entry names the slot, nobody will look for it there.
 void forget_in_swap_cache(MmSystem& system, Pfn frame);
-// Writes the page's content to its slot. A point.
-void write_to_swap(MmSystem& system, Pfn frame);
+// Writes the page's content to its slot. A point. False: the page left the swap cache before.
+bool write_to_swap(MmSystem& system, Pfn frame);
 // An entry that named the slot is gone; a page in the swap cache that nobody maps goes with the last one.
 void free_swap_entry(MmSystem& system, std::uint64_t slot);
 // The content of a slot in a frame of the caller's. A point.

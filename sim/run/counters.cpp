@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "models/mm/memory_pressure.hpp"
+
 namespace secmmu {
 namespace {
 
@@ -19,6 +21,18 @@ const std::vector<Row<Platform>>& machine_rows() {
       {"frames.free", "frames", "Free frames at the end.", [](const Platform& p) { return p.memory.free_frames(); }},
       {"frames.used", "frames", "Frames in use at the end.",
        [](const Platform& p) { return p.memory.frames() - p.memory.free_frames(); }},
+      {"reclaim.scanned", "pages", "Pages of its lists that reclaim looked at.",
+       [](const Platform& p) { return p.mms->pressure->counters.scanned; }},
+      {"reclaim.reclaimed", "pages", "Those of them that it took away.",
+       [](const Platform& p) { return p.mms->pressure->counters.reclaimed; }},
+      {"reclaim.activated", "pages", "Pages that were used twice, and are in use from now on.",
+       [](const Platform& p) { return p.mms->pressure->counters.activated; }},
+      {"reclaim.deactivated", "pages", "Pages in use that must be used again to stay so.",
+       [](const Platform& p) { return p.mms->pressure->counters.deactivated; }},
+      {"reclaim.direct", "count", "Times that an allocation had to reclaim first.",
+       [](const Platform& p) { return p.mms->pressure->counters.direct; }},
+      {"reclaim.kswapd", "count", "Times that kswapd was woken.",
+       [](const Platform& p) { return p.mms->pressure->counters.kswapd; }},
   };
   return rows;
 }

@@ -238,6 +238,7 @@ EpisodeResult Episode::play(const std::string& kernel, std::uint64_t seed, const
   if (options.listen) options.listen(arbiter.bus());
 
   arbiter.begin_setup();
+  platform_.start_kernel_threads();
   arbiter.start(platform_.task("setup"), [this, &world] { unless_absent(world, [&] { set_up(world); }); });
   RunEnd end = arbiter.run({kForever, options.steps});
   std::uint64_t left = options.steps;
