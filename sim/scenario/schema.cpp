@@ -206,7 +206,8 @@ class Schema {
     }
     Json object = strict(properties);
     require(object, keys);
-    if (verb.name == "mremap") object["oneOf"] = {{{"required", {"to"}}}, {{"required", {"grow_to"}}}};
+    if (verb.name == "mremap")
+      object["oneOf"] = {{{"required", {"to"}}}, {{"required", {"onto"}}}, {{"required", {"grow_to"}}}};
     if (verb.shorthand.empty()) return object;
     return {{"anyOf", {properties[std::string(verb.shorthand)], std::move(object)}}};
   }
