@@ -7,12 +7,14 @@ namespace secmmu {
 
 namespace {
 
-// Rule: the swap cache's reference does not count if it can be given up.
+// Rule: the swap cache's reference does not count if it can be given up. An entry that names the page's slot is a
+// mapping, too.
 bool may_reuse(MmSystem& system, Pte entry) {
   const PhysicalMemory& memory = system.memory;
   const Frame& frame = memory.frame(entry.frame());
   if (frame.use != FrameUse::anonymous) return false;
-  if (system.behaviour.cow_reuse == "one-mapping") return memory.mappings(entry.frame()) == 1;
+  if (system.behaviour.cow_reuse == "one-mapping")
+    return memory.mappings(entry.frame()) == 1 && leave_swap_cache(system, entry.frame());
   if (system.behaviour.cow_reuse == "exclusive" && exclusive(entry)) return true;
   if (memory.references(entry.frame()) > 1u + (frame.slot != kNoSlot)) return false;
   return leave_swap_cache(system, entry.frame()) && memory.references(entry.frame()) == 1;

@@ -212,3 +212,28 @@ TEST_CASE("without room in the swap area private pages stay") {
           CHECK(stage.read(3) == 3);
         }) == "S CLEAR 1-2, 1:rw>-, E 1-2, F 1-2, free, F 1-5");
 }
+
+TEST_CASE("a page that another process has in the swap area is copied when it is written, in every kernel") {
+  for (const std::string_view kernel : {"v2.6.27", "v4.19", "v5.5", "v6.1", "v6.10"})
+    play(
+        kernel, [](Stage& stage) { CHECK(stage.write(1, 7)); },
+        [](Stage& stage) {
+          stage.fork_child();
+          const Vpn page = stage.at(1).page();
+          MmSystem& system = stage.mm->system;
+          const Pfn frame = stage.mm->peek(page).frame();
+          system.memory.get(frame);
+          for (int look = 0; look < 2; ++look)
+            if (reclaim_page(system, frame)) break;
+          CHECK(stage.child->peek(page).swap());
+          CHECK(stage.read(1) == 7);
+          CHECK(stage.write(1, 8));
+          Pfn theirs{};
+          Pte entry;
+          const Errno got = get_user_page(*stage.child, page, false, theirs, entry);
+          CHECK(got == Errno::ok);
+          CHECK(*system.memory.bytes(theirs) == 7);
+          CHECK(stage.read(1) == 8);
+          system.memory.put(theirs);
+        });
+}
