@@ -98,7 +98,7 @@ Pfn page_of(Mm& mm, const Vma& vma, Vpn page, bool& read, FaultResult& result, s
 }
 
 // Rule: what is in memory around the page is mapped with it. Who had to read the page of a file begins anew, if the
-// caller can, and so maps what was read with it.
+// caller can, and so maps what was read with it; once only, or memory that is too short would keep it here for ever.
 FaultResult read_fault(Mm& mm, const Vma& vma, Vpn page, bool patient, std::string_view& how) {
   const bool around = mm.system.behaviour.fault_around && !vma.attributes.write_protect;
   for (;;) {
@@ -117,6 +117,7 @@ FaultResult read_fault(Mm& mm, const Vma& vma, Vpn page, bool patient, std::stri
     if (placed == Placed::done) how = vma.attributes.shared ? "shared" : "file";
     if (placed != Placed::done) mm.system.memory.put(frame);
     if (placed != Placed::page_gone) return FaultResult::resolved;
+    patient = patient && !again;
   }
 }
 

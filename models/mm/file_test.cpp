@@ -1,7 +1,7 @@
 // Files: what faults map and read, private mappings, truncation, holes, and what subscribers hear of them.
 #include <doctest/doctest.h>
 
-#include "models/mm/reverse_map.hpp"
+#include "models/mm/memory_pressure.hpp"
 #include "models/mm/test_stage.hpp"
 
 using namespace secmmu;
@@ -338,6 +338,34 @@ std::string race(std::uint64_t seed, bool shared) {
 }
 
 }  // namespace
+
+TEST_CASE("a file that is larger than memory can be read and written, shared and privately") {
+  for (const std::string_view kernel : {"v4.19", "v6.1"})
+    play(
+        kernel,
+        [](Stage& stage) {
+          CHECK(map_over(stage, 16, 200, true, true) == Errno::ok);
+          CHECK(map_over(stage, 300, 200, false, true) == Errno::ok);
+          CHECK(stage.read(16) == 0);
+          CHECK(stage.read(499) == 0);
+          MmSystem& system = stage.mm->system;
+          system.config.reclaim = "direct";
+          system.config.lowest_free = system.memory.free_frames() - 20;
+        },
+        [](Stage& stage) {
+          for (std::uint64_t page = 0; page < 200; ++page) CHECK(stage.read(16 + page) == 0);
+          for (std::uint64_t page = 0; page < 200; ++page) {
+            CHECK(stage.write(300 + page, page + 1));
+            if (page % 16 == 0) CHECK(stage.write(16 + page, page + 1));
+          }
+          for (std::uint64_t page = 0; page < 200; ++page) {
+            CHECK(stage.read(300 + page) == page + 1);
+            CHECK(stage.read(16 + page) == (page % 16 == 0 ? page + 1 : 0));
+          }
+          CHECK(stage.mm->counters.swapped > 100);
+          CHECK(stage.mm->system.pressure->counters.direct > 20);
+        });
+}
 
 TEST_CASE("a fault, or an unmapping, at the same time as a truncation: behind the end nothing is left") {
   for (std::uint64_t seed = 1; seed <= 40; ++seed)
