@@ -200,16 +200,19 @@ void MemoryPressure::shrink_active(bool file, std::uint64_t count) {
 }
 
 // The caller's reference goes with the page. A dirty page of a file is written first; in Linux the flusher does it,
-// while the page has another round.
+// while the page has another round. The file stays meanwhile, and the page may have been cut off it.
 bool MemoryPressure::reclaim(Pfn page, bool file) {
   if (take_page_away(system_, page)) return true;
   const Frame& frame = system_.memory.frame(page);
   if (!file || frame.mappings != 0 || frame.use != FrameUse::shared) return false;
-  SharedObject* object = system_.object(frame.mapping);
+  SharedObject* const object = system_.object(frame.mapping);
   if (object == nullptr || !object->dirty().contains(frame.index)) return false;
+  object->mapped(1);
   system_.arbiter.step(system_.costs.swap_write, reads(ObjectKind::frame_bytes, 0, page.value));
-  if (frame.mappings != 0 || frame.use != FrameUse::shared || !object->take_dirty(frame.index)) return false;
-  return take_page_away(system_, page);
+  const bool written =
+      frame.mappings == 0 && object->holds(frame.index, page) && object->take_dirty(frame.index);
+  system_.unmap_object(*object, 1);
+  return written && take_page_away(system_, page);
 }
 
 // --- kswapd ----------------------------------------------------------------------------------------

@@ -198,11 +198,16 @@ bool reclaim_private(MmSystem& system, Pfn frame) {
   return true;
 }
 
+// Rule: the object stays meanwhile, even if those who map it go; its end waits for the page, which is locked.
 bool reclaim_of_object(MmSystem& system, Pfn frame) {
   const Frame& page = system.memory.frame(frame);
+  SharedObject* const object = system.object(page.mapping);
+  if (object == nullptr) return false;
+  object->mapped(1);
   unmap_everywhere(system, frame);
-  SharedObject* object = system.object(page.mapping);
-  return object != nullptr && page.mappings == 0 && freeable(page) && object->give_up(page.index, frame);
+  const bool gone = page.mappings == 0 && freeable(page) && object->give_up(page.index, frame);
+  system.unmap_object(*object, 1);
+  return gone;
 }
 
 }  // namespace
