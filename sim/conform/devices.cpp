@@ -31,6 +31,7 @@ DeviceSpec recorder_device() {
 }
 
 // What was recorded were two small software devices: they hold entries of one base page and nothing in front of them.
+// The GRU is none of them: it plays programs that were drawn here.
 const std::vector<DeviceSpec>& recorded_devices() {
   static const std::vector<DeviceSpec> devices = [] {
     std::vector<DeviceSpec> all = {
@@ -42,6 +43,7 @@ const std::vector<DeviceSpec>& recorded_devices() {
                 {"largest_entry", std::string("4K"), {}},
                 {"map_writable_on_read", false, {}},
                 {"change_pte", std::string("always"), {}}}),
+        device("gru", "gru", {}),
     };
     std::erase_if(all, [](const DeviceSpec& spec) { return find_device_kind(spec.kind) == nullptr; });
     return all;

@@ -174,7 +174,7 @@ std::vector<OperationRow> make_operations() {
       {"file", {kNewBuffer, kPages}, mapping(Backing::file)},
       {"watch", kWholeBuffer, watch},
       {"unregister", kWholeBuffer, unwatch},
-      {"device", {one_of("hmm|kvm", {"hmm", "kvm"})}, attach_device},
+      {"device", {one_of("hmm|kvm|gru", {"hmm", "kvm", "gru"})}, attach_device},
       {"cr", kRange, on_pages("read")},
       {"cw", kRangeAndValue, writing("write")},
       {"dr", kRange, on_pages("read"), Player::device},
@@ -249,6 +249,18 @@ std::string form_of(const OperationRow& row) {
   std::string text(row.name);
   for (const Argument& argument : row.arguments)
     text += argument.optional ? fmt::format(" [{}]", argument.letter) : fmt::format(" {}", argument.letter);
+  return text;
+}
+
+std::string text_of(const OperationRow& row, const Operation& operation) {
+  std::string text(row.name);
+  for (const Argument& argument : row.arguments) {
+    const auto* word = std::get_if<std::string Operation::*>(&argument.member);
+    if (word == nullptr)
+      text += fmt::format(" {}", operation.*std::get<std::uint64_t Operation::*>(argument.member));
+    else if (!argument.optional || !(operation.**word).empty())
+      text += " " + operation.**word;
+  }
   return text;
 }
 

@@ -67,5 +67,7 @@ bool is_modelled(const Operation& operation);
 
 // "munmap B OFF N": how it is written.
 std::string form_of(const OperationRow& row);
+// "munmap a 0 16": it, written with what its arguments are.
+std::string text_of(const OperationRow& row, const Operation& operation);
 
 }  // namespace secmmu::conform
