@@ -56,6 +56,7 @@ struct Frame {
   bool idle = false;             // marked by idle-page tracking, and not used since
   bool referenced = false;       // reclaim found it used at its last look
   bool young = false;            // used, says idle-page tracking, which took the accessed bits
+  bool locked = false;           // somebody takes its content elsewhere, or brings it back
   bool lazy_free = false;        // MADV_FREE: may be thrown away as long as nobody writes it
   std::uint64_t allocation = 0;  // ordinal of the allocation that owns it now; 0: never allocated
 };

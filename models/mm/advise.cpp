@@ -46,7 +46,7 @@ void free_lazily(Gather& gather, Vpn page) {
   Frame& frame = system.memory.frame(entry.frame());
   if (!is_ordinary(frame)) return;
   if (frame.slot != kNoSlot || frame.dirty) {
-    if (frame.mappings != 1 || !leave_swap_cache(system, entry.frame())) return;
+    if (frame.locked || frame.mappings != 1 || !leave_swap_cache(system, entry.frame())) return;
     frame.dirty = false;
   }
   if (entry.accessed() || entry.dirty()) {

@@ -147,6 +147,8 @@ FaultResult handle_fault(Mm& mm, Vpn page, bool write) {
   return result;
 }
 
+// Rule: whoever asks for a page to write it makes it dirty here, for nothing else will say so: the entry does not change,
+// and a device has no dirty bit that the kernel looks at.
 Errno get_user_page_locked(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry) {
   for (;;) {
     const Vma vma = mm.vma_at(page);
@@ -161,6 +163,7 @@ Errno get_user_page_locked(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry)
       mm.system.memory.get(frame);
       mm.system.memory.frame(frame).idle = false;
       mm.system.pressure->accessed(frame);
+      if (write && !entry.dirty()) note_dirty(mm.system, mm.system.memory.head(frame));
     }
     mm.page_table_lock.unlock();
     if (usable) return Errno::ok;

@@ -23,6 +23,7 @@
 #include "notifier/notifier_core.hpp"
 #include "notifier/substrate/sync/mutex.hpp"
 #include "notifier/substrate/sync/spinlock.hpp"
+#include "notifier/substrate/sync/wait_queue.hpp"
 
 namespace secmmu {
 
@@ -136,6 +137,7 @@ class MmSystem {
   SwapArea swap;
   std::unique_ptr<MemoryPressure> pressure;  // memory_pressure.hpp
   std::function<bool()> interrupted;  // asked when all locks of an mm are taken: is a signal pending? Empty: no
+  WaitQueue page_locks;               // who waits for the lock of a page
   Mutex all_locks_mutex;              // one taker of all locks at a time, whatever its mm
 
   // A new, empty address space with one user.

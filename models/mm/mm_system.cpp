@@ -56,6 +56,7 @@ MmSystem::MmSystem(Arbiter& the_arbiter, PhysicalMemory& the_memory, MemoryPort&
       shootdown(the_shootdown),
       notifier(the_notifier),
       pressure(std::make_unique<MemoryPressure>(*this)),
+      page_locks(the_arbiter, "page_locks"),
       all_locks_mutex(the_arbiter, "mm_all_locks_mutex", "mm_all_locks_mutex") {
   for (Core* core : cores)
     core->on_fault([this](Core& faulting, VirtAddr address, bool write) {
@@ -142,6 +143,7 @@ void MmSystem::reset() {
   created_objects_ = 0;
   swap.reset();
   pressure->reset();
+  page_locks.reset();
   all_locks_mutex.reset();
 }
 

@@ -5,6 +5,7 @@
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
 #include "models/mm/huge.hpp"
+#include "models/mm/page_lock.hpp"
 #include "models/mm/reverse_map.hpp"
 #include "models/mm/swap.hpp"
 
@@ -119,17 +120,20 @@ Unmapped unmap_from(const Mapping& mapping, Pfn frame, bool& flush_later) {
 }
 
 // Rule: the walk ends as soon as nobody maps the page. Where flushes are put off, one comes before the page is
-// written or freed.
-void unmap_everywhere(MmSystem& system, Pfn frame) {
+// written or freed. False: somebody has written what was to be thrown away, and it stays.
+bool unmap_everywhere(MmSystem& system, Pfn frame) {
   std::vector<Mapping> to_flush;
+  bool may_go = true;
   for_each_mapping(system, frame, [&](const Mapping& mapping) {
     if (all_mappings(system.memory, frame) == 0) return false;
     bool flush_later = false;
     const Unmapped result = unmap_from(mapping, frame, flush_later);
     if (flush_later) to_flush.push_back(mapping);
-    return result != Unmapped::written_again;
+    may_go = result != Unmapped::written_again;
+    return may_go;
   });
   for (const Mapping& mapping : to_flush) flush_tlbs(*mapping.mm, mapping.pages);
+  return may_go;
 }
 
 bool reclaim_private(MmSystem& system, Pfn frame);
@@ -174,7 +178,7 @@ bool reclaim_folio(MmSystem& system, Pfn folio) {
     uncache();
     return reclaim_parts(system, folio);
   }
-  unmap_everywhere(system, folio);
+  if (!unmap_everywhere(system, folio)) return false;
   const auto free_to_go = [&] { return all_mappings(memory, folio) == 0 && memory.references(folio) == 1 + cached; };
   if (!free_to_go()) return false;
   if (lazy) return !memory.frame(folio).dirty;
@@ -189,8 +193,7 @@ bool reclaim_private(MmSystem& system, Pfn frame) {
   Frame& page = system.memory.frame(frame);
   if (page.folio) return reclaim_folio(system, frame);
   if (!page.lazy_free && page.slot == kNoSlot && !add_to_swap(system, frame)) return false;
-  unmap_everywhere(system, frame);
-  if (page.mappings != 0 || !freeable(page)) return false;
+  if (!unmap_everywhere(system, frame) || page.mappings != 0 || !freeable(page)) return false;
   if (page.lazy_free) return !page.dirty;
   if (page.dirty && !write_to_swap(system, frame)) return false;
   if (page.dirty || page.mappings != 0 || !freeable(page)) return false;
@@ -239,10 +242,13 @@ References take_references(MmSystem& system, Pfn frame) {
   return found;
 }
 
+// Rule: who cannot have the page's lock at once leaves the page alone.
 bool take_page_away(MmSystem& system, Pfn frame) {
+  if (!try_lock_page(system, frame)) return false;
   const FrameUse use = system.memory.frame(frame).use;
   const bool gone = use == FrameUse::anonymous ? reclaim_private(system, frame)
                                                : use == FrameUse::shared && reclaim_of_object(system, frame);
+  unlock_page(system, frame);
   if (gone) system.memory.put(frame);
   return gone;
 }

@@ -1,6 +1,7 @@
 #include "models/mm/swap.hpp"
 
 #include "models/mm/entries.hpp"
+#include "models/mm/page_lock.hpp"
 
 namespace secmmu {
 
@@ -17,7 +18,7 @@ bool add_to_swap(MmSystem& system, Pfn frame) {
 bool leave_swap_cache(MmSystem& system, Pfn frame) {
   const std::uint64_t slot = system.memory.frame(frame).slot;
   if (slot == kNoSlot) return true;
-  if (system.swap.users(slot) != 0) return false;
+  if (system.memory.frame(system.memory.head(frame)).locked || system.swap.users(slot) != 0) return false;
   drop_from_swap_cache(system, frame);
   return true;
 }
@@ -31,7 +32,7 @@ void drop_from_swap_cache(MmSystem& system, Pfn frame) {
 }
 
 void forget_in_swap_cache(MmSystem& system, Pfn frame) {
-  if (system.memory.frame(frame).slot != kNoSlot && system.memory.frame(frame).mappings == 0)
+  if (system.memory.frame(frame).slot != kNoSlot && system.memory.mappings(frame) == 0)
     leave_swap_cache(system, frame);
 }
 
@@ -55,7 +56,7 @@ void free_swap_entry(MmSystem& system, std::uint64_t slot) {
   const Pfn cached = system.swap.cached(slot);
   const bool last = system.swap.users(slot) == 1;
   system.swap.put(slot);
-  if (last && cached != kNoPfn && system.memory.frame(cached).mappings == 0) drop_from_swap_cache(system, cached);
+  if (last && cached != kNoPfn) forget_in_swap_cache(system, cached);
 }
 
 namespace {
@@ -100,17 +101,21 @@ FaultResult swap_fault(Mm& mm, const Vma& vma, Vpn page, Pte entry, bool write, 
   bool fresh = false;
   const Pfn frame = page_of_slot(mm, page, entry, fresh);
   if (frame == kNoPfn) return FaultResult::out_of_memory;
+  // Reclaim may be about to give it up; who has waited for that looks again.
+  lock_page(system, frame);
   mm.page_table_lock.lock();
   announce_write(mm, page);
-  if (mm.table.read(page) != entry) {
+  Frame& found = memory.frame(frame);
+  if (mm.table.read(page) != entry || (!fresh && found.slot != entry.slot())) {
     mm.page_table_lock.unlock();
+    unlock_page(system, frame);
     memory.put(frame);
     return FaultResult::resolved;
   }
-  Frame& found = memory.frame(frame);
   system.swap.put(entry.slot());
-  if (found.slot != kNoSlot && (vma.attributes.locked || (write && memory.references(frame) == 2)))
-    leave_swap_cache(system, frame);
+  if (found.slot != kNoSlot && (vma.attributes.locked || (write && memory.references(frame) == 2)) &&
+      system.swap.users(found.slot) == 0)
+    drop_from_swap_cache(system, frame);
   Pte restored = without(entry_for(frame, vma.attributes.rights, false), kSoftDirtyAndProtected);
   restored = with(restored, entry.bits & kSoftDirtyAndProtected);
   const bool own = exclusive(entry) || fresh || memory.references(frame) == 1;
@@ -128,6 +133,7 @@ FaultResult swap_fault(Mm& mm, const Vma& vma, Vpn page, Pte entry, bool write, 
   ++mm.counters.resident;
   --mm.counters.swapped;
   mm.page_table_lock.unlock();
+  unlock_page(system, frame);
   how = "swap_in";
   return copies ? write_fault(mm, vma, page, restored, how) : FaultResult::resolved;
 }

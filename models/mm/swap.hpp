@@ -8,7 +8,7 @@ namespace secmmu {
 // Gives an anonymous page a slot; it is in the swap cache from then on, which holds a reference. False: no slot is
 // free.
 bool add_to_swap(MmSystem& system, Pfn frame);
-// Out of the swap cache, if no entry names its slot. True: it is in none.
+// Out of the swap cache, if no entry names its slot and nobody has the page's lock. True: it is in none.
 bool leave_swap_cache(MmSystem& system, Pfn frame);
 // Out of it in any case: the page goes, its content stays in the slot. Puts the cache's reference.
 void drop_from_swap_cache(MmSystem& system, Pfn frame);

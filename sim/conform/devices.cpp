@@ -15,6 +15,13 @@ DeviceSpec device(std::string_view name, std::string_view kind, std::vector<Sett
   return spec;
 }
 
+// It tells nobody what it has written.
+DeviceSpec recorded_hmm() {
+  DeviceSpec spec = device("hmm", "hmm", {});
+  spec.without = {"dirty-to-page"};
+  return spec;
+}
+
 }  // namespace
 
 DeviceSpec recorder_device() {
@@ -35,7 +42,7 @@ DeviceSpec recorder_device() {
 const std::vector<DeviceSpec>& recorded_devices() {
   static const std::vector<DeviceSpec> devices = [] {
     std::vector<DeviceSpec> all = {
-        device("hmm", "hmm", {}),
+        recorded_hmm(),
         // Only the accesses of the device count there: an entry is writable if its miss was a write, change_pte is
         // obeyed whatever is open, and each access is looked up in the table itself.
         device("kvm", "kvm",

@@ -73,7 +73,7 @@ void HmmDevice::close(Mirror& mirror) {
   mirror.open = false;
   const auto empty = [&] {
     mirror.lock.lock();
-    hardware.drop(mirror.table, mirror.pages);
+    drop(mirror, mirror.pages);
     mirror.lock.unlock();
   };
   if (protocol_.empty_before_remove) empty();
@@ -83,6 +83,19 @@ void HmmDevice::close(Mirror& mirror) {
   if (!protocol_.empty_before_remove) empty();
   arbiter_.bus().emit(DeviceDetached{name_, mirror.mm.name(), mirror.mm.id()});
   mirror.taken = false;
+}
+
+// Rule: the device keeps no note of what it has written, so every page that it could write is dirty when its entry goes.
+// The pages are still there: the process holds them until the invalidation has been told.
+void HmmDevice::drop(Mirror& mirror, PageRange pages) {
+  std::vector<Pfn> written;
+  if (protocol_.dirty_to_page)
+    mirror.table.for_each(pages, [&](Vpn, const HmmPageTable::Entry& entry) {
+      if (entry.writable) written.push_back(entry.frame);
+    });
+  hardware.drop(mirror.table, pages);
+  for (const Pfn frame : written)
+    if (mms_.memory.frame(frame).use != FrameUse::free) note_dirty(mms_, mms_.memory.head(frame));
 }
 
 // --- invalidation ---------------------------------------------------------------------------------
@@ -101,7 +114,7 @@ bool HmmDevice::invalidate(Mirror& mirror, const InvalidateRange& range, std::ui
   }
   if (protocol_.set_sequence) mms_.notifier.set_sequence(mirror, sequence);
   const PageRange pages = range.pages.intersect(mirror.pages);
-  hardware.drop(mirror.table, protocol_.drop_whole_range ? pages : one_page(pages.first));
+  drop(mirror, protocol_.drop_whole_range ? pages : one_page(pages.first));
   if (protocol_.invalidate_under_lock) mirror.lock.unlock();
   if (range.event == InvalidateEvent::release)
     arbiter_.bus().emit(DeviceDetached{name_, mirror.mm.name(), mirror.mm.id()});

@@ -40,6 +40,7 @@ struct HmmProtocol {
   bool refuse_when_not_blockable = true;
   bool drop_whole_range = true;
   bool empty_before_remove = true;
+  bool dirty_to_page = true;
 
   // False if there is no such rule.
   bool switch_off(std::string_view rule);
@@ -76,6 +77,7 @@ class HmmDevice final : public Device {
 
   Mirror* mirror_of(const Mm& mm);
   void close(Mirror& mirror);
+  void drop(Mirror& mirror, PageRange pages);
   bool invalidate(Mirror& mirror, const InvalidateRange& range, std::uint64_t sequence);
   Errno fault(Mirror& mirror, const Miss& miss);
   Errno fault_as_user(Mirror& mirror, const Miss& miss);

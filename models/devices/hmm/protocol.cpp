@@ -33,6 +33,8 @@ const std::vector<Row>& rows() {
       {{"drop-whole-range", "An invalidation drops every entry of its range."}, &HmmProtocol::drop_whole_range},
       {{"empty-before-remove", "The device's page table is emptied before the subscription is removed."},
        &HmmProtocol::empty_before_remove},
+      {{"dirty-to-page", "Whoever drops an entry through which the device may have written marks its page dirty."},
+       &HmmProtocol::dirty_to_page},
   };
   return table;
 }

@@ -57,6 +57,7 @@ class Crowd {
       else if (actor.process != kProcess)
         free_child(actor, crowded);
     }
+    if (!ends_at_release()) end_after_accesses(crowded);
     add_workers(crowded);
     std::erase_if(crowded.actors, [](const ActorSpec& actor) { return actor.program.empty(); });
     return crowded;
@@ -93,6 +94,10 @@ class Crowd {
     bool moves = false;
     for (Step step : whole.program) {
       step.after.clear();
+      if (step.id.empty()) {  // of no operation: pages around the buffers
+        main.program.push_back(std::move(step));
+        continue;
+      }
       if (block_of(step) != block) {
         block = block_of(step);
         const bool once = step.verb == "mmap" || step.verb == "mremap" || step.verb == "fork" || step.verb == "exit" ||
@@ -159,6 +164,18 @@ class Crowd {
     Step named;
     named.id = step.substr(step.find('.') + 1);
     return block_of(named);
+  }
+
+  // The GRU learns of the end of a process after the pages are gone: a program must have ended its use of it by then.
+  bool ends_at_release() const { return device_ != "gru"; }
+
+  void end_after_accesses(Scenario& crowded) const {
+    std::vector<std::string> last;
+    for (const ActorSpec& actor : crowded.actors)
+      if (!actor.device.empty() && !actor.program.empty()) last.push_back(actor.name + "." + actor.program.back().id);
+    for (ActorSpec& actor : crowded.actors)
+      for (Step& step : actor.program)
+        if (step.verb == "exit" && actor.process == kProcess) step.after = last;
   }
 
   static void free_child(const ActorSpec& whole, Scenario& crowded) {

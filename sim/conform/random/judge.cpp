@@ -16,13 +16,16 @@ void Judge::step_begins(const ActorProgram& program, const Step& step) {
   recorder_.step_begins(program, step);
   step_ = &step;
   const std::size_t block = block_of(step);
-  if (block >= program_.blocks.size() || block == block_) return;  // a part of the same operation, or none of them
+  if (block == block_) return;  // a part of the same operation
   close();
   block_ = block;
 }
 
 void Judge::step_ended(const ActorProgram& program, const Step& step, std::string_view result) {
   recorder_.step_ended(program, step, result);
+  // What the translation maps beside the program's own.
+  if (block_of(step) >= program_.blocks.size() && step.verb == "mmap" && step.backing == Backing::anon && result == "ok")
+    model_.mapped_beside(step.address->page().value, step.pages);
   if (block_of(step) != block_) return;
   if (result_ == "ok") result_ = result;
   for (const auto& [name, buffer] : world_->processes.at(std::string(kProcess)).buffers)
@@ -45,7 +48,7 @@ void Judge::accessed(const ActorProgram& program, VirtAddr address, bool write, 
   access.write = write;
   access.value = value;
   access.result = result;
-  seen_[block_].push_back(model_.expected(access));
+  if (block_of(*step_) == block_) seen_[block_].push_back(model_.expected(access));
   say(model_.accessed(access));
 }
 

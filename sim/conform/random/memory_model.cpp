@@ -103,9 +103,19 @@ bool MemoryModel::knows(std::string_view operation) {
 std::string MemoryModel::done(const Operation& operation, std::string_view result, const Places& places) {
   const auto effect = effects().find(operation.name);
   if (effect == effects().end()) return "";
+  // What would have made the buffer failed.
+  const std::vector<Argument>& arguments = find_operation(operation.name)->arguments;
+  const bool on_pages = std::any_of(arguments.begin(), arguments.end(), [](const Argument& argument) {
+    return argument.form == Form::pages || argument.form == Form::first;
+  });
+  if (on_pages && !places.contains(operation.buffer)) return "";
   if (main().ended && find_operation(operation.name)->player == Player::process) return "";
   places_ = &places;
   return (this->*effect->second)(operation, result == "ok");
+}
+
+void MemoryModel::mapped_beside(std::uint64_t first, std::uint64_t pages) {
+  for (std::uint64_t i = 0; i < pages; ++i) main().pages[first + i] = Page{};
 }
 
 void MemoryModel::assume(const Operation& operation) {
@@ -171,7 +181,7 @@ std::string MemoryModel::accessed(const Access& access) {
     const bool only_read = page != nullptr && access.write && allowed(*page, false);
     const bool ended = process(access.process) == nullptr || process(access.process)->ended;
     const std::string_view error = access.result;
-    const bool right = access.device.empty() ? error == "SIGSEGV" || error == "EFAULT" || (ended && error == "ESRCH")
+    const bool right = access.device.empty() ? error == "SIGSEGV" || error == "SIGBUS" || (ended && error == "ESRCH")
                                              : error == "EFAULT" || (only_read && error == "EPERM") || error == "ESRCH";
     return right ? "" : fmt::format("{}: it ends with {}, expected a fault", what, error);
   }

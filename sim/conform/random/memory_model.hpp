@@ -42,6 +42,9 @@ class MemoryModel {
   // The same, as if it had succeeded, each buffer at a place of its own.
   void assume(const Operation& operation);
 
+  // Other private memory was mapped in the recorded process: none of the program's, but it may lie in holes of its own.
+  void mapped_beside(std::uint64_t first, std::uint64_t pages);
+
   // `who` (a process; `device` names the kind of the device that acts for it, or is empty) accessed a page. What is
   // wrong with what came of it; empty: nothing.
   struct Access {

@@ -1,6 +1,7 @@
 #include "sim/conform/random/shrink.hpp"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "sim/conform/reader.hpp"
@@ -85,9 +86,30 @@ class Shrinker {
   std::size_t left_;
 };
 
+// Nobody reaches beyond the end of a buffer.
+bool fits(const Recording& program) {
+  std::map<std::string, std::uint64_t> sizes;
+  for (const Block& block : program.blocks) {
+    const Operation& operation = block.operation;
+    bool has_first = false;
+    const std::string* made = nullptr;
+    for (const Argument& argument : find_operation(operation.name)->arguments) {
+      has_first = has_first || argument.form == Form::first;
+      if (argument.form == Form::new_buffer) made = &(operation.*std::get<std::string Operation::*>(argument.member));
+    }
+    const bool resizes = !has_first && made == nullptr && operation.pages > 0;
+    if (has_first && operation.first + operation.pages > sizes[operation.buffer]) return false;
+    if (operation.target_first != 0 && operation.target_first + operation.pages > sizes[operation.target]) return false;
+    if (made != nullptr) sizes[*made] = operation.pages;
+    if (resizes) sizes[operation.buffer] = std::max(sizes[operation.buffer], operation.pages);
+  }
+  return true;
+}
+
 }  // namespace
 
 bool is_readable(const Recording& program) {
+  if (!fits(program)) return false;
   Recording lined = program;
   for (Block& block : lined.blocks) block.lines = block.operation.setup ? std::vector<Line>{} : std::vector<Line>{{"= ok"}};
   return read_recording(to_text(lined), program.path).errors.empty();
