@@ -158,6 +158,13 @@ def wrong_usage(desk):
         (["conform", "--record", clean, "--report", "x"], "--report is about recordings"),
         (["conform", "x", "--report", ""], "--report: '' is no file"),
         (["conform", "x", "--jobs", "0"], "--jobs: '0' is out of range"),
+        (["conform", "--random", "0"], "--random: '0' is out of range"),
+        (["conform", "--random", "many"], "--random: 'many' is no"),
+        (["conform", "x", "--random", "1"], "--random draws its own programs: expected no PATH beside it"),
+        (["conform", "x", "--seed", "1"], "--seed is about --random, which is missing"),
+        (["conform", "--random", "1", "--device", "kvn"], "--device: no device 'kvn'"),
+        (["conform", "--random", "1", "--without", "zap-in-stat"], "--without: no rule 'zap-in-stat'"),
+        (["conform", "--random", "1", "--write", ""], "--write: '' is no folder"),
         (["run", clean, "--ot", "x"], "no option '--ot'; did you mean '--out'\\?"),
         (["run", clean, "--kernal=v6.10"], "no option '--kernal'; did you mean '--kernel'\\?"),
         (["check", clean, "--seed", "1"], "no option '--seed'"),
@@ -490,10 +497,28 @@ def recordings(desk):
     run = desk.play("conform", "--record", scenario, "--kernel", "v6.1", "--kernel", "v6.10", "--diff")
     desk.ends(run, 1, r"sc\.yaml: v6\.1 and v6\.10: munmap buf 0 1: v6\.1 tells 'invalidate_range 0 1', v6\.10 tells nothing \(1 more\)\n")
     desk.ends(desk.play("conform", "--record", same), 2, err=r"same\.txt:1:")
+    desk.ends(desk.play("conform", same, "--without", "zap"), 2, err=r"--without: no rule 'zap', expected .*zap-in-start")
+
+
+def random_programs(desk):
+    desk.ends(desk.play("conform", "--random", "5", "--seed", "7"), 0,
+              r"\A5 programs, from seed 7 on, with hmm, kvm or gru, in order and crowded: nothing is wrong\n\Z")
+    broken = ("--without", "zap-in-start")
+    run = desk.play("conform", "--random", "40", "--device", "kvm", *broken, "--write", "found")
+    desk.ends(run, 1, r"\Aprogram \d+, kvm, (in order|crowded): .*\n\d+ of its \d+ operations are enough:\n\n(.*\n)+\n"
+                      r"written to found/random-kvm-\d+\S*\n\Z")
+    # What was written is played again: it fails as before, and only then.
+    for file in sorted(desk.folder.glob("found/*")):
+        if file.suffix == ".txt":
+            desk.ends(desk.play("conform", str(file), *broken), 1, r"0 of 1 recordings identical\n\Z")
+            desk.ends(desk.play("conform", str(file)), 0, r"1 of 1 recordings identical\n\Z")
+        else:
+            desk.ends(desk.play("run", str(file)), 1)
+    desk.expect(len(list(desk.folder.glob("found/*"))) == 1, "there is not one file in found/")
 
 
 CHECKS = [help_is_complete, wrong_usage, wrong_input, lists_and_explanations, verdicts, colours, files, many, recordings,
-          a_worker_that_crashes, signals, closed_output]
+          random_programs, a_worker_that_crashes, signals, closed_output]
 
 
 def problems(secmmu):

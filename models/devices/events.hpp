@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "notifier/substrate/errno.hpp"
+#include "notifier/substrate/trace/bus.hpp"
 #include "notifier/substrate/trace/event.hpp"
 #include "notifier/substrate/trace/ghost.hpp"
 
@@ -61,6 +62,8 @@ struct DeviceMarkedAccess {
   bool write;
   std::uint64_t value;  // what the access saw or wrote
   const Ghost* ghost;
+  // Marked for everybody: the oracle takes it for illegal, or a scenario watches it.
+  bool is_for_traces() const { return (ghost->word & (Ghost::kIllegal | Ghost::kWatched)) != 0; }
   template <class V>
   void describe(V& visit) const {
     visit("device", device);
@@ -71,6 +74,13 @@ struct DeviceMarkedAccess {
     visit("value", value);
   }
 };
+// What a sink has marked for its own purposes only it hears of; no trace shows that.
+inline void tell_marked(Bus& bus, const DeviceMarkedAccess& access) {
+  if (access.is_for_traces())
+    bus.emit(access);
+  else
+    bus.tell(access);
+}
 // Every access of a device, at its end. Told only to who listens to this kind: traces show faults, not accesses.
 struct DeviceAccessEnd {
   static constexpr std::string_view kName = "device_access_end";

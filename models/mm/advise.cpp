@@ -3,6 +3,7 @@
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
 #include "models/mm/huge.hpp"
+#include "models/mm/page_events.hpp"
 #include "models/mm/reclaim.hpp"
 #include "models/mm/swap.hpp"
 
@@ -53,7 +54,9 @@ void free_lazily(Gather& gather, Vpn page) {
     store(mm, page, entry, without(entry, Pte::kAccessed | Pte::kDirty), "free");
     gather.changed(page);
   }
-  if (frame.use == FrameUse::anonymous && frame.slot == kNoSlot) frame.lazy_free = true;
+  if (frame.use != FrameUse::anonymous || frame.slot != kNoSlot) return;
+  frame.lazy_free = true;
+  system.arbiter.bus().emit(PageSaved{entry.frame(), "free"});
 }
 
 // Rule: a page that is still a part of a huge one is made small first. If it is not this mapping's alone, the walk of

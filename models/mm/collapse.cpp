@@ -3,6 +3,7 @@
 
 #include "models/mm/huge.hpp"
 #include "models/mm/memory_pressure.hpp"
+#include "models/mm/page_events.hpp"
 #include "models/mm/swap.hpp"
 
 namespace secmmu {
@@ -190,6 +191,7 @@ void copy_pages(Mm& mm, PageRange block, Pfn table, Pfn fresh) {
       memory.clear({fresh.value + i});
     else
       memory.copy(entry.frame(), {fresh.value + i});
+    if (!none) mm.system.arbiter.bus().emit(PageSaved{entry.frame(), "collapse"});
     if (none) continue;
     mm.page_table_lock.lock();
     announce_write(mm, page);
@@ -198,6 +200,7 @@ void copy_pages(Mm& mm, PageRange block, Pfn table, Pfn fresh) {
     --mm.counters.resident;
     mm.page_table_lock.unlock();
     leave_swap_cache(mm.system, entry.frame());
+    mm.system.arbiter.bus().emit(PageGivenUp{entry.frame(), "collapse"});
     memory.put(entry.frame());
   }
 }

@@ -5,6 +5,7 @@
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
 #include "models/mm/huge.hpp"
+#include "models/mm/page_events.hpp"
 #include "models/mm/page_lock.hpp"
 #include "models/mm/reverse_map.hpp"
 #include "models/mm/swap.hpp"
@@ -249,6 +250,7 @@ bool take_page_away(MmSystem& system, Pfn frame) {
   const bool gone = use == FrameUse::anonymous ? reclaim_private(system, frame)
                                                : use == FrameUse::shared && reclaim_of_object(system, frame);
   unlock_page(system, frame);
+  if (gone) system.arbiter.bus().emit(PageGivenUp{frame, "reclaim"});
   if (gone) system.memory.put(frame);
   return gone;
 }

@@ -8,6 +8,7 @@
 
 #include "models/mm/memory_pressure.hpp"
 #include "models/mm/mm.hpp"
+#include "models/mm/page_events.hpp"
 #include "models/mm/swap.hpp"
 
 namespace secmmu {
@@ -80,6 +81,7 @@ bool SharedObject::take_dirty(std::uint64_t offset) {
   auto& block = disk_[offset];
   if (!block) block = std::make_unique<Page>();
   std::memcpy(block->data(), system_.memory.bytes(page->second), kPageSize);
+  system_.arbiter.bus().emit(PageSaved{page->second, "write-back"});
   return true;
 }
 

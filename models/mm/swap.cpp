@@ -1,6 +1,7 @@
 #include "models/mm/swap.hpp"
 
 #include "models/mm/entries.hpp"
+#include "models/mm/page_events.hpp"
 #include "models/mm/page_lock.hpp"
 
 namespace secmmu {
@@ -44,6 +45,7 @@ bool write_to_swap(MmSystem& system, Pfn frame) {
   if (page.slot != slot) return false;
   system.swap.write(page.slot, system.memory.bytes(frame));
   page.dirty = false;
+  system.arbiter.bus().emit(PageSaved{frame, "swap"});
   return true;
 }
 
@@ -88,6 +90,7 @@ Pfn page_of_slot(Mm& mm, Vpn page, Pte entry, bool& fresh) {
   system.swap.cache(slot, frame);
   system.memory.frame(frame).slot = slot;
   system.memory.get(frame);
+  system.arbiter.bus().emit(PageSaved{frame, "swap"});  // the slot keeps it
   return frame;
 }
 

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "sim/commands/command.hpp"
+#include "sim/commands/random_programs.hpp"
 #include "sim/commands/usage.hpp"
 #include "sim/conform/comparison.hpp"
 #include "sim/conform/difference_text.hpp"
@@ -29,6 +30,12 @@ struct Request {
   std::optional<std::string> scenario;  // --record
   std::vector<std::string> kernels;
   std::optional<std::string> jobs;
+  std::vector<std::string> without;
+  // --random
+  std::optional<std::string> random;
+  std::optional<std::string> seed;
+  std::vector<std::string> devices;
+  std::optional<std::string> write;
 };
 
 // The files that a path stands for: itself, or the .txt files of a folder, but its README.
@@ -117,6 +124,7 @@ int conform_to(const Request& request) {
   if (!sound) return static_cast<int>(ExitCode::input);
 
   play.kernel = request.kernels.front();
+  play.without = request.without;
   ExitCode code = ExitCode::held;
   Report report;
   report.kernel = request.kernels.front();
@@ -141,13 +149,48 @@ int conform_to(const Request& request) {
   return static_cast<int>(code);
 }
 
+int random_programs(const Request& request) {
+  RandomRequest random;
+  random.programs = *request.random;
+  random.seed = request.seed;
+  random.kernel = request.kernels.front();
+  random.devices = request.devices;
+  random.without = request.without;
+  random.write = request.write;
+  return play_random_programs(random);
+}
+
+void check_random(const Request& request) {
+  const std::pair<bool, const char*> its_own[] = {{request.seed.has_value(), "--seed"},
+                                                  {!request.devices.empty(), "--device"},
+                                                  {request.write.has_value(), "--write"}};
+  for (const auto& [given, option] : its_own)
+    if (given && !request.random) throw WrongUsage(fmt::format("{} is about --random, which is missing", option));
+  const std::pair<bool, const char*> others[] = {{!request.paths.empty(), "PATH"},
+                                                 {request.scenario.has_value(), "--record"},
+                                                 {request.report.has_value(), "--report"},
+                                                 {request.diff, "--diff"},
+                                                 {request.jobs.has_value(), "--jobs"}};
+  for (const auto& [given, option] : others)
+    if (given && request.random)
+      throw WrongUsage(fmt::format("--random draws its own programs: expected no {} beside it", option));
+  if (request.random && request.kernels.size() > 1)
+    throw WrongUsage("--kernel: random programs are played on one kernel, expected one");
+  if (request.scenario && !request.without.empty())
+    throw WrongUsage("--without: a scenario says itself what it is without, expected no --record beside it");
+}
+
 void check_usage(const Request& request) {
+  check_random(request);
+  if (request.random) return;
+  check_protocol_rules(request.without);
   if (request.scenario && !request.paths.empty())
     throw WrongUsage("--record plays a scenario, no recordings: expected no PATH beside it");
   if (request.scenario && request.report)
     throw WrongUsage("--report is about recordings: expected no --record beside it");
   if (!request.scenario && request.paths.empty()) throw WrongUsage("PATH is missing: recordings, or folders of them");
-  if (!request.scenario && request.kernels.size() > 1) throw WrongUsage("--kernel: recordings are played on one kernel, expected one");
+  if (!request.scenario && request.kernels.size() > 1)
+    throw WrongUsage("--kernel: recordings are played on one kernel, expected one");
   if (request.report && request.report->empty()) throw WrongUsage("--report: '' is no file");
 }
 
@@ -172,6 +215,23 @@ void add_conform_command(CLI::App& program, Action& chosen) {
       ->expected(1)
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command
+      ->add_option("--random", request->random,
+                   "Instead: plays so many random programs, with every device, in order and crowded, and shows the first "
+                   "that fails, made small.")
+      ->type_name("N");
+  command->add_option("--seed", request->seed, "Of the first random program; 1 if absent.")->type_name("S");
+  command->add_option("--device", request->devices, "Random programs with this device only.")
+      ->type_name("DEVICE")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--write", request->write, "Where the failing program is written.")->type_name("DIR");
+  command->add_option("--without", request->without, "Switches a rule of the devices' protocols off.")
+      ->type_name("RULE")
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--jobs", request->jobs, "How many workers play at a time; 1 if absent.")->type_name("N");
   command->callback([request, &chosen] {
     chosen = [request] {
@@ -179,6 +239,7 @@ void add_conform_command(CLI::App& program, Action& chosen) {
         request->kernels = kernels_option(request->kernels);
         if (request->kernels.empty()) request->kernels = {"v6.1"};
         check_usage(*request);
+        if (request->random) return random_programs(*request);
         return request->scenario ? record_scenario(*request) : conform_to(*request);
       } catch (const WrongUsage& error) {
         return usage_error("conform", error.what());

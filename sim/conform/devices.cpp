@@ -64,4 +64,10 @@ const DeviceSpec* find_recorded_device(std::string_view name) {
   return nullptr;
 }
 
+void switch_off(const std::vector<std::string>& rules, DeviceSpec& device) {
+  for (const std::string& rule : rules)
+    for (const ProtocolRule& has : find_device_kind(device.kind)->protocol)
+      if (has.name == rule) device.without.push_back(rule);
+}
+
 }  // namespace secmmu::conform

@@ -17,4 +17,7 @@ DeviceSpec recorder_device();
 const std::vector<DeviceSpec>& recorded_devices();
 const DeviceSpec* find_recorded_device(std::string_view name);
 
+// The device breaks these rules of its protocol, too, as far as it has them.
+void switch_off(const std::vector<std::string>& rules, DeviceSpec& device);
+
 }  // namespace secmmu::conform

@@ -172,7 +172,10 @@ class Worker {
   int work(int out) const {
     systemc_throws();
     std::vector<Scenario> scenarios;
-    for (const std::size_t index : left_) scenarios.push_back(translate(recordings_[index], options_.kernel));
+    for (const std::size_t index : left_) {
+      scenarios.push_back(translate(recordings_[index], options_.kernel));
+      for (DeviceSpec& device : scenarios.back().devices) switch_off(options_.without, device);
+    }
     try {
       Platform platform(platform_config(machine_for(scenarios)));
       platform.arbiter.direct([&] {

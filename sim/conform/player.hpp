@@ -21,6 +21,7 @@ struct Performance {
 struct PlayOptions {
   std::string kernel = "v6.1";
   unsigned jobs = 1;
+  std::vector<std::string> without;  // rules that the devices that have them break, beside those of the recorded ones
   std::function<void(std::size_t index)> before_each;  // in the worker; for tests of its end
 };
 

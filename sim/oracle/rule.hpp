@@ -59,5 +59,7 @@ RuleRow lock_order_rule();
 RuleRow deadlock_rule();
 RuleRow no_progress_rule();
 RuleRow reference_count_rule();
+RuleRow lost_dirty_rule();
+RuleRow lost_young_rule();
 
 }  // namespace secmmu

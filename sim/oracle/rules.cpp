@@ -20,6 +20,8 @@ const std::vector<RuleRow>& rule_rows() {
       deadlock_rule(),
       no_progress_rule(),
       reference_count_rule(),
+      lost_dirty_rule(),
+      lost_young_rule(),
   };
   return rows;
 }

@@ -211,7 +211,7 @@ class MadeUpRace {
   static constexpr Vpn kPage{0x7f0000001};
   static constexpr PageRange kPages{{0x7f0000001}, {0x7f0000003}};
   static constexpr Pfn kFrame{0x2a};
-  Ghost entry_;
+  Ghost entry_{Ghost::kIllegal};
   Ghost core_entry_;
   Stamp now_;
 };

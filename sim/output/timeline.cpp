@@ -420,6 +420,7 @@ struct Timeline::Impl {
     writer.count(*device->active, arrive(stamp.at), sum);
   }
   void on(const DeviceMarkedAccess& event, const Stamp& stamp) {
+    if (!event.is_for_traces()) return;
     instant(
         lane_of(stamp), stamp.at, fmt::format("{} {}", event.device, event.write ? "writes" : "reads"),
         {.notes = {{"mm", event.mm}, {"address", event.address}, {"pfn", event.pfn.value}, {"value", event.value}}});

@@ -370,6 +370,7 @@ struct Waveform::Impl {
     if (Device* device = device_of(event.device)) set_count(device->purges, --device->purging, stamp.at);
   }
   void on(const DeviceMarkedAccess& event, const Stamp& stamp) {
+    if (!event.is_for_traces()) return;
     if (const Device* device = device_of(event.device)) dump.strike(device->access, arrive(stamp.at));
   }
   void on(const FrameAllocated& event, const Stamp& stamp) { show_free(event.free_left, stamp.at); }

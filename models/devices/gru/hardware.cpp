@@ -61,8 +61,7 @@ void GruHardware::set_state(unsigned context, std::string_view state) {
 void GruHardware::marked(const TlbEntry& entry, VirtAddr address, unsigned bytes, bool write, std::uint64_t value) {
   if (!write) move(entry.bytes + address.offset(), bytes, false, value);
   const GruOwner owner = owner_of(entry.asid);
-  arbiter_.bus().emit(
-      DeviceMarkedAccess{label_, owner.mm, owner.mm_id, address, entry.frame, write, value, &entry.ghost});
+  tell_marked(arbiter_.bus(), {label_, owner.mm, owner.mm_id, address, entry.frame, write, value, &entry.ghost});
 }
 
 void GruHardware::drop(TlbEntry& entry, std::string_view why) {

@@ -84,8 +84,7 @@ void HmmHardware::move(HmmPageTable::Entry& entry, VirtAddr address, unsigned by
 
 void HmmHardware::marked(const HmmPageTable& table, const HmmPageTable::Entry& entry, VirtAddr address, bool write,
                          std::uint64_t value) {
-  arbiter_.bus().emit(
-      DeviceMarkedAccess{label_, table.mm, table.mm_id, address, entry.frame, write, value, &entry.ghost});
+  tell_marked(arbiter_.bus(), {label_, table.mm, table.mm_id, address, entry.frame, write, value, &entry.ghost});
 }
 
 void HmmHardware::take_out(const HmmPageTable& table, Vpn page, HmmPageTable::Entry& entry, std::string_view why) {

@@ -122,9 +122,8 @@ void KvmHardware::use(const ShadowTable& table, const Used& used, VirtAddr guest
     std::memcpy(&value, at, bytes);
   }
   if (used.ghost->word != 0) [[unlikely]]
-    arbiter_.bus().emit(DeviceMarkedAccess{label_, table.owner().mm, table.owner().mm_id,
-                                           address_of(used.host) + guest.offset(), used.frame, write, value,
-                                           used.ghost});
+    tell_marked(arbiter_.bus(), {label_, table.owner().mm, table.owner().mm_id,
+                                 address_of(used.host) + guest.offset(), used.frame, write, value, used.ghost});
 }
 
 // --- TLBs ------------------------------------------------------------------------------------------

@@ -344,8 +344,7 @@ Errno ProbeDevice::access(unsigned, Mm& mm, VirtAddr address, unsigned bytes, bo
       }
       ++hits_;
       if (entry.ghost.word != 0)
-        arbiter_.bus().emit(
-            DeviceMarkedAccess{name_, mm.name(), mm.id(), address, entry.frame, write, value, &entry.ghost});
+        tell_marked(arbiter_.bus(), {name_, mm.name(), mm.id(), address, entry.frame, write, value, &entry.ghost});
       if (id != 0) arbiter_.bus().emit(DeviceFaultEnd{name_, mm.name(), mm.id(), id, address.page(), Errno::ok});
       arbiter_.bus().tell(DeviceAccessEnd{name_, mm.name(), mm.id(), address, write, id != 0, value, Errno::ok});
       return Errno::ok;

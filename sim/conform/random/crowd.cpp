@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "models/devices/registry.hpp"
+#include "notifier/list_subscription.hpp"
 #include "notifier/substrate/random.hpp"
 #include "sim/conform/devices.hpp"
 #include "sim/conform/translation.hpp"
@@ -16,7 +17,7 @@ namespace {
 constexpr std::uint64_t kContexts = 2;
 
 // Small, where the kind knows of such things: borders that programs meet. Slow, where a race has its window there.
-void make_eager(DeviceSpec& device) {
+void make_eager(DeviceSpec& device, bool slow_flushes) {
   device.settings.clear();
   const DeviceKindRow* kind = find_device_kind(device.kind);
   const auto set = [&](std::string_view name, ParameterValue value) {
@@ -28,6 +29,8 @@ void make_eager(DeviceSpec& device) {
     set(name, static_cast<std::uint64_t>(value));
   for (const auto& [name, time] : {std::pair{"prepare", Time{4'000'000}}, {"entry_write", Time{2'000'000}}})
     set(name, time);
+  if (!slow_flushes) return;
+  for (const char* name : {"flush", "kick"}) set(name, Time{10'000'000});
 }
 
 class Crowd {
@@ -45,7 +48,7 @@ class Crowd {
                        {"machine.tlb.ways", std::uint64_t{4}, {}}};
     for (DeviceSpec& device : crowded.devices)
       if (device.name != kRecorder) {
-        make_eager(device);
+        make_eager(device, crowd_machine(seed_) == 1);
         device_ = device.name;
       }
     crowded.actors.clear();
@@ -206,8 +209,28 @@ class Crowd {
       crowded.actors.push_back(std::move(actor));
     };
     if (ready_.empty()) return;
-    if (random.below(4) == 0) worker("reaper", "oom_reap", std::string(kProcess));
+    if (waits_for_ranges() && random.below(8) == 0)
+      slow_down(*std::find_if(crowded.devices.begin(), crowded.devices.end(),
+                              [](const DeviceSpec& device) { return device.name == kRecorder; }));
+    else if (random.below(4) == 0)
+      worker("reaper", "oom_reap", std::string(kProcess));
     if (random.below(4) == 0) worker("closer", "unregister", device_);
+    if (device_ == "gru" && random.below(2) == 0)
+      for (const char* name : {"unloader", "unloader_too"}) worker(name, "unload", device_);
+  }
+
+  // A virtual CPU does not: it misses again and again while a range is open, and is right to do so.
+  bool waits_for_ranges() const { return device_ != "kvm"; }
+
+  // Somebody else in the list, who takes his time: ranges stay open for long.
+  static void slow_down(DeviceSpec& neighbour) {
+    for (CallbackScript& script : neighbour.scripts) {
+      if (script.callback != callback_name(Callback::start)) continue;
+      Step wait;
+      wait.verb = "sleep";
+      wait.duration = Time{5'000'000'000};
+      script.steps = {wait};
+    }
   }
 
   const Recording& program_;
@@ -221,6 +244,8 @@ class Crowd {
 };
 
 }  // namespace
+
+unsigned crowd_machine(std::uint64_t seed) { return static_cast<unsigned>(seed % kCrowdMachines); }
 
 Scenario crowd(const Recording& program, std::uint64_t seed, const std::string& kernel) {
   return Crowd(program, seed, kernel).make();

@@ -16,4 +16,8 @@ namespace secmmu::conform {
 // depends on the seed and on the operation's own mark, not on its neighbours: leaving one out changes little.
 Scenario crowd(const Recording& program, std::uint64_t seed, const std::string& kernel);
 
+// The machine that the seed's programs are played on: 0, whose devices flush quickly, or 1, where that takes long.
+inline constexpr unsigned kCrowdMachines = 2;
+unsigned crowd_machine(std::uint64_t seed);
+
 }  // namespace secmmu::conform

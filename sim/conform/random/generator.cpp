@@ -130,8 +130,22 @@ class Generator {
     if (std::any_of(row.arguments.begin(), row.arguments.end(),
                     [](const Argument& argument) { return argument.form == Form::new_buffer; }))
       ++names_;
+    if (has_range(row)) last_ = operation;
     append(std::move(operation));
     return true;
+  }
+  static bool has_range(const OperationRow& row) {
+    const auto has = [&](Form form, std::uint64_t Operation::*member) {
+      return std::any_of(row.arguments.begin(), row.arguments.end(), [&](const Argument& argument) {
+        const auto* number = std::get_if<std::uint64_t Operation::*>(&argument.member);
+        return argument.form == form && number != nullptr && *number == member;
+      });
+    };
+    return has(Form::first, &Operation::first) && has(Form::pages, &Operation::pages);
+  }
+  const MemoryModel::Buffer* find(const std::string& name) const {
+    return &*std::find_if(model_.buffers().begin(), model_.buffers().end(),
+                          [&](const MemoryModel::Buffer& buffer) { return buffer.name == name; });
   }
 
   // Arguments by their form; what a number means the other arguments say.
@@ -142,10 +156,17 @@ class Generator {
                std::get<std::uint64_t Operation::*>(argument.member) == member;
       });
     };
-    const MemoryModel::Buffer& buffer = one_in(4) ? any_of(model_.buffers()) : model_.buffers().front();
+    const MemoryModel::Buffer& drawn = one_in(4) ? any_of(model_.buffers()) : model_.buffers().front();
+    // Often the same pages again: most of what goes wrong takes several operations on one page.
+    const bool again = last_.pages > 0 && one_in(3);
+    const MemoryModel::Buffer& buffer = again ? *find(last_.buffer) : drawn;
     const MemoryModel::Buffer& target = any_of(model_.buffers());
-    const std::uint64_t length = one_in(10) ? buffer.pages : 1 + random_.below(std::min<std::uint64_t>(8, buffer.pages));
-    const std::uint64_t first = random_.below(buffer.pages - length + 1);
+    std::uint64_t length = one_in(10) ? buffer.pages : 1 + random_.below(std::min<std::uint64_t>(8, buffer.pages));
+    std::uint64_t first = random_.below(buffer.pages - length + 1);
+    if (again && last_.first + last_.pages <= buffer.pages) {
+      length = last_.pages;
+      first = last_.first;
+    }
     for (const Argument& argument : row.arguments) {
       if (argument.optional) continue;
       switch (argument.form) {
@@ -160,12 +181,14 @@ class Generator {
           }
           break;
         }
-        case Form::first:
-          if (std::get<std::uint64_t Operation::*>(argument.member) == &Operation::target_first)
+        case Form::first: {
+          const auto member = std::get<std::uint64_t Operation::*>(argument.member);
+          if (member == &Operation::target_first)
             operation.target_first = target.pages < length ? 0 : random_.below(target.pages - length + 1);
           else
-            operation.first = has(&Operation::pages, Form::pages) ? first : random_.below(buffer.pages + 1);
+            operation.*member = has(&Operation::pages, Form::pages) ? first : random_.below(buffer.pages + 1);
           break;
+        }
         case Form::pages: {
           const bool old_size = std::get<std::uint64_t Operation::*>(argument.member) == &Operation::first;
           if (old_size)
@@ -202,6 +225,7 @@ class Generator {
   MemoryModel model_;
   std::string device_;
   unsigned names_ = 0;
+  Operation last_;  // on pages
 };
 
 }  // namespace

@@ -9,9 +9,9 @@
 #include "notifier/behaviour.hpp"
 #include "sim/conform/child_process.hpp"
 #include "sim/conform/devices.hpp"
+#include "sim/conform/random/crowd.hpp"
 #include "sim/conform/random/generator.hpp"
 #include "sim/conform/random/shrink.hpp"
-#include "sim/conform/reader.hpp"
 #include "sim/conform/translation.hpp"
 #include "sim/run/build.hpp"
 #include "sim/scenario/parser.hpp"
@@ -46,8 +46,8 @@ std::string on_machine(const std::vector<Scenario>& scenarios, const Body& body)
 
 class Hunter {
  public:
-  Hunter(const HuntOptions& options, const std::string& device, PlayForm form)
-      : options_(options), device_(device), form_(form) {
+  Hunter(const HuntOptions& options, const std::string& device, PlayForm form, unsigned machine)
+      : options_(options), device_(device), form_(form), machine_(machine) {
     trial_.kernel = options.kernel;
     trial_.form = form;
     trial_.without = options.without;
@@ -57,6 +57,7 @@ class Hunter {
   std::optional<Found> look(std::uint64_t first, std::uint64_t count) const {
     std::vector<Candidate> candidates;
     for (std::uint64_t seed = first; seed < first + count; ++seed) {
+      if (form_ == PlayForm::crowded && crowd_machine(seed) != machine_) continue;
       Recording program = draw_program(seed, device_);
       Scenario scenario = scenario_of(program, seed, trial_);
       candidates.push_back({seed, std::move(program), std::move(scenario)});
@@ -73,7 +74,7 @@ class Hunter {
       // One of them took the process with it: the first half, or the second.
       if (end - begin == 1) return found(candidates[begin], {"fault", answer.fault});
       const std::size_t middle = begin + (end - begin) / 2;
-      if (auto early = look(candidates[begin].seed, middle - begin)) return early;
+      if (auto early = look(candidates[begin].seed, candidates[middle].seed - candidates[begin].seed)) return early;
       begin = middle;
     }
     return std::nullopt;
@@ -99,7 +100,9 @@ class Hunter {
     found.device = device_;
     found.form = form_;
     found.operations = candidate.program.blocks.size();
-    found.program = first.kind == "fault" ? shrink_alone(candidate) : shrink_together(candidate, first.kind);
+    found.program = !options_.shrink         ? candidate.program
+                    : first.kind == "fault" ? shrink_alone(candidate)
+                                            : shrink_together(candidate, first.kind);
     found.scenario = scenario_of(found.program, candidate.seed, trial_);
     found.trial = first;
     const ChildAnswer answer = ask_child([&] {
@@ -145,7 +148,7 @@ class Hunter {
     for (const Json& kept : Json::parse(answer.text)) {
       const Block& whole = candidate.program.blocks.at(kept[0].get<std::size_t>() - 1);
       Block& block = small.blocks.emplace_back(whole);
-      block.operation = reread(whole.operation, kept[1].get<std::string>(), candidate.program);
+      block.operation = reread(whole.operation, kept[1].get<std::string>());
     }
     return small;
   }
@@ -166,7 +169,7 @@ class Hunter {
   }
 
   // The same operation with the numbers that its text has now.
-  static Operation reread(Operation operation, const std::string& text, const Recording&) {
+  static Operation reread(Operation operation, const std::string& text) {
     operation.text = text;
     std::size_t at = 0;
     const auto next = [&] {
@@ -187,6 +190,7 @@ class Hunter {
   const HuntOptions& options_;
   std::string device_;
   PlayForm form_;
+  unsigned machine_;
   TrialOptions trial_;
 };
 
@@ -209,10 +213,11 @@ std::optional<Found> hunt(const HuntOptions& options) {
     const std::uint64_t count = std::min(kAtOnce, options.programs - done);
     std::optional<Found> first;
     for (const std::string& device : devices)
-      for (const PlayForm form : options.forms) {
-        auto found = Hunter(options, device, form).look(options.first_seed + done, count);
-        if (found && (!first || found->seed < first->seed)) first = std::move(found);
-      }
+      for (const PlayForm form : options.forms)
+        for (unsigned machine = 0; machine < (form == PlayForm::crowded ? kCrowdMachines : 1); ++machine) {
+          auto found = Hunter(options, device, form, machine).look(options.first_seed + done, count);
+          if (found && (!first || found->seed < first->seed)) first = std::move(found);
+        }
     if (first) {
       first->number = first->seed - options.first_seed + 1;
       return first;

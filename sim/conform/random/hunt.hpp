@@ -18,6 +18,7 @@ struct HuntOptions {
   std::vector<std::string> devices;  // empty: all that can be drawn for
   std::vector<PlayForm> forms = {PlayForm::in_order, PlayForm::crowded};
   std::vector<std::string> without;
+  bool shrink = true;
 };
 
 struct Found {

@@ -17,6 +17,7 @@ std::string wrong(const Operation& operation, std::string_view why) {
 }
 
 std::string text_of(const Content& content) {
+  if (content.values.all()) return "any byte";
   std::string text;
   for (unsigned value = 0; value < 256; ++value)
     if (content.allows(static_cast<std::uint8_t>(value))) text += fmt::format("{}{}", text.empty() ? "" : " or ", value);
@@ -178,7 +179,7 @@ std::string MemoryModel::accessed(const Access& access) {
   if (page == nullptr || !allowed(*page, access.write)) {
     if (access.result == "ok") return fmt::format("{}: it gets {}, expected a fault", what, byte_of(access.value));
     // A driver that mirrors tells apart what may only be read.
-    const bool only_read = page != nullptr && access.write && allowed(*page, false);
+    const bool only_read = page != nullptr && access.write && page->right == Right::r;
     const bool ended = process(access.process) == nullptr || process(access.process)->ended;
     const std::string_view error = access.result;
     const bool right = access.device.empty() ? error == "SIGSEGV" || error == "SIGBUS" || (ended && error == "ESRCH")
@@ -208,7 +209,7 @@ std::string MemoryModel::expected(const Access& access) const {
   const Page* page = find(access);
   if (page == nullptr || !allowed(*page, access.write)) {
     if (access.device.empty()) return "SIGBUS/SEGV";
-    const bool only_read = access.write && page != nullptr && allowed(*page, false);
+    const bool only_read = access.write && page != nullptr && page->right == Right::r;
     return access.result == "EPERM" && only_read ? "error -1" : access.result == "ESRCH" ? "error -3" : "error -14";
   }
   if (access.write) return fmt::format("{}", byte_of(access.value));
@@ -277,6 +278,11 @@ bool MemoryModel::sensible(const Operation& operation) const {
   const auto anonymous = [](const Page& page) { return page.object == nullptr; };
   if (name == "free" || name == "wipeonfork" || name == "dontfork" || name == "uffd" || name == "wp" || name == "unwp")
     return all(operation, anonymous);
+  // Where it would fail half-way, which private pages of a file were copied is not easily said.
+  if (name == "mlock" && (has_hole(operation) || !all(operation, [](const Page& page) {
+                            return page.object == nullptr || page.shared || allowed(page, false);
+                          })))
+    return false;
   if (name == "remove") return all(operation, [](const Page& page) { return page.shared && page.right == Right::rw; });
   // Whoever writes where userfaultfd protects waits for an answer.
   if (name == "cw" || name == "dw" || name == "populate_write" || name == "mlock" || name == "unmergeable")
@@ -386,10 +392,15 @@ std::string MemoryModel::lazyfree(const Operation& operation, bool) {
   return "";
 }
 
-// The faults of writes: what might have gone may have gone before.
+// The faults of writes, up to the first that is not allowed: private pages of files are copied, and what might have gone
+// may have gone before.
 std::string MemoryModel::touch_to_write(const Operation& operation, bool) {
-  each(operation, [](Page& page) {
+  bool on = true;
+  each(operation, [&on](Page& page) {
+    on = on && allowed(page, true);
+    if (!on) return;
     if (page.own && page.own->may_go) page.own->values.set(0);
+    if (!page.shared && !page.own && page.object != nullptr) page.own = content(page);
   });
   return "";
 }
@@ -417,7 +428,7 @@ std::string MemoryModel::punch(const Operation& operation, bool ok) {
 std::string MemoryModel::truncate(const Operation& operation, bool ok) {
   if (!ok) return wrong(operation, "an error");
   const std::shared_ptr<Object>& object = objects_.at(operation.buffer);
-  object->size = operation.first;
+  object->size = operation.pages;
   if (object->pages.size() < object->size) object->pages.resize(object->size, Content::of(0));
   for (std::uint64_t i = object->size; i < object->pages.size(); ++i) object->pages[i] = Content::of(0);
   for (Process& one : processes_)
@@ -444,8 +455,11 @@ std::string MemoryModel::wipeonfork(const Operation& operation, bool) {
   return "";
 }
 std::string MemoryModel::lock(const Operation& operation, bool ok) {
-  each(operation, [](Page& page) { page.locked = true; });
-  return touch_to_write(operation, ok);
+  each(operation, [ok](Page& page) {
+    page.locked = true;
+    if (ok && !page.shared && !page.own && page.object != nullptr && allowed(page, true)) page.own = content(page);
+  });
+  return "";
 }
 std::string MemoryModel::unlock(const Operation& operation, bool) {
   each(operation, [](Page& page) { page.locked = false; });
