@@ -496,6 +496,11 @@ def recordings(desk):
     desk.ends(run, 0, r"\Acase sc\nsetup anon buf 1\nsetup populate_write buf 0 1\n> watch buf\n= ok\n(.*\n)*> munmap buf 0 1\n= ok\nstart UNMAP 0 1 blockable pte=rw\n")
     run = desk.play("conform", "--record", scenario, "--kernel", "v6.1", "--kernel", "v6.10", "--diff")
     desk.ends(run, 1, r"sc\.yaml: v6\.1 and v6\.10: munmap buf 0 1: v6\.1 tells 'invalidate_range 0 1', v6\.10 tells nothing \(1 more\)\n")
+    again = desk.play("conform", "--record", scenario, "--kernel", "v6.1,v6.10", "--diff")
+    desk.expect(again.stdout == run.stdout, "--kernel A,B tells something else than --kernel A --kernel B")
+    lacking = desk.file("lacking.yaml", race("lacking").replace("munmap:", "lazyfree:").replace("kind: probe", "kind: gru"))
+    desk.ends(desk.play("conform", "--record", lacking, "--kernel", "v3.2,v6.1"), 1,
+              err=r"lacking\.yaml: v3\.2 ends early: MADV_FREE does not exist in this kernel\n")
     desk.ends(desk.play("conform", "--record", same), 2, err=r"same\.txt:1:")
     desk.ends(desk.play("conform", same, "--without", "zap"), 2, err=r"--without: no rule 'zap', expected .*zap-in-start")
 

@@ -83,6 +83,9 @@ int record_scenario(const Request& request) {
     fmt::print(stderr, "{}: internal fault: {}\n", *request.scenario, recorded.fault);
     return static_cast<int>(ExitCode::fault);
   }
+  for (std::size_t i = 0; i < recorded.missing.size(); ++i)
+    if (!recorded.missing[i].empty())
+      fmt::print(stderr, "{}: {} ends early: {}\n", *request.scenario, request.kernels[i], recorded.missing[i]);
   if (recorded.recordings.size() == 1) {
     fmt::print("{}", to_text(recorded.recordings.front()));
     return static_cast<int>(ExitCode::held);
@@ -214,6 +217,7 @@ void add_conform_command(CLI::App& program, Action& chosen) {
       ->type_name("KERNEL")
       ->expected(1)
       ->allow_extra_args(false)
+      ->delimiter(',')
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command
       ->add_option("--random", request->random,

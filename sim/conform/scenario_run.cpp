@@ -85,6 +85,12 @@ class Run {
     return Json{{"blocks", blocks}, {"runs", runs}}.dump();
   }
 
+  static std::vector<std::string> missing(const std::string& said) {
+    std::vector<std::string> all;
+    for (const Json& run : Json::parse(said)["runs"]) all.push_back(run["missing"].get<std::string>());
+    return all;
+  }
+
   std::vector<Recording> recordings(const std::string& said) const {
     const Json json = Json::parse(said);
     std::vector<Recording> all;
@@ -100,7 +106,7 @@ class Run {
         if (!block.operation.setup && recording.blocks.size() <= before_ && block.operation.name != "#")
           block.lines.push_back({"= ok"});
       }
-      for (const Json& part : json["runs"][run])
+      for (const Json& part : json["runs"][run]["parts"])
         for (const Json& line : part[1]) add(recording.blocks.at(part[0].get<std::size_t>()), line.get<std::string>());
     }
     return all;
@@ -117,15 +123,17 @@ class Run {
     EpisodeOptions options;
     options.programs = &recorder;
     options.listen = [&recorder](Bus& bus) { recorder.listen(bus); };
-    episode.play(kernel, scenario_.seed, options);
+    const std::string missing = episode.play(kernel, scenario_.seed, options).verdict.missing;
     Json parts = Json::array();
-    for (const Recorder::Part& part : recorder.finish()) {
+    std::vector<Recorder::Part> heard = recorder.finish();
+    if (!missing.empty() && !heard.empty()) heard.back().lines.clear();  // what this kernel lacks has no result
+    for (const Recorder::Part& part : heard) {
       if (part.block == SIZE_MAX) continue;  // before the first operation
       Json lines = Json::array();
       for (const Line& line : part.lines) lines.push_back(line.text);
       parts.push_back({part.block, lines});
     }
-    return parts;
+    return {{"parts", parts}, {"missing", missing}};
   }
 
   // A set-up has no lines, a remark neither result nor values.
@@ -160,7 +168,10 @@ RecordedScenario record(const Scenario& scenario, const std::vector<std::string>
   Run run(scenario, kernels, watched);
   const ChildAnswer answer = ask_child([&run] { return run.play(); });
   result.fault = answer.fault;
-  if (answer.fault.empty()) result.recordings = run.recordings(answer.text);
+  if (answer.fault.empty()) {
+    result.recordings = run.recordings(answer.text);
+    result.missing = Run::missing(answer.text);
+  }
   return result;
 }
 

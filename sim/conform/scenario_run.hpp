@@ -11,6 +11,7 @@ namespace secmmu::conform {
 
 struct RecordedScenario {
   std::vector<Recording> recordings;  // of each kernel; all have the same blocks
+  std::vector<std::string> missing;  // by kernel: what it lacks, and where its recording ends; empty: nothing
   std::string refused;                // why this scenario cannot be recorded
   std::string fault;                  // the simulator's own
 };

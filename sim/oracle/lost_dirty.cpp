@@ -90,8 +90,8 @@ class LostDirty final : public Rule {
       story.tell(clean.since, fmt::format("{} was clean from here on ({})", text_of(e.pfn), ledger_.text(clean.why)));
       story.tell(clean.written, fmt::format("{} wrote {:#x} at {}, which is in {}", violation.device, clean.value,
                                             address, text_of(e.pfn)));
-      story.tell(moment_of(stamp), fmt::format("let go of {} ({}), as nobody had said that it was written",
-                                               text_of(e.pfn), e.why));
+      story.tell(moment_of(stamp),
+                 fmt::format("let go of {} ({}), as nobody had said that it was written", text_of(e.pfn), e.why));
     });
   }
 

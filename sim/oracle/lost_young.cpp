@@ -71,8 +71,7 @@ class LostYoung final : public Rule {
     bool reported = e.young;
     for (const Translation* translation : originals(device, e.mm_id, e.pages)) {
       Look& look = looked_at_[translation->ghost];
-      if (!reported && look.used.happened() && look.used.number < asked.number &&
-          translation->breach == Breach::none) {
+      if (!reported && look.used.happened() && look.used.number < asked.number && translation->breach == Breach::none) {
         report(e, *translation, look, stamp);
         reported = true;
       }
@@ -98,9 +97,8 @@ class LostYoung final : public Rule {
       violation.device = ledger_.text(translation.holder);
       violation.mm = ledger_.mm_text(translation.mm);
       violation.pages = one_page(translation.vpn);
-      violation.summary =
-          fmt::format("{} answered {} that {} of {} was not used; it had been, at {}", violation.device,
-                      callback_name(e.callback), address, violation.mm, to_text(look.used.at));
+      violation.summary = fmt::format("{} answered {} that {} of {} was not used; it had been, at {}", violation.device,
+                                      callback_name(e.callback), address, violation.mm, to_text(look.used.at));
       tell_translation(story, ledger_, translation);
       story.tell(look.answered,
                  fmt::format("{} was asked after the age of {} for the last time before", violation.device, address));

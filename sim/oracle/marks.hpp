@@ -1,5 +1,5 @@
-// The bits of a translation's ghost word that rules set for themselves, beside those that everybody knows. A device that
-// meets one tells of the access to those who listen to this kind of event, and no trace shows it.
+// The bits of a translation's ghost word that rules set for themselves, beside those that everybody knows. A device
+// that meets one tells of the access to those who listen to this kind of event, and no trace shows it.
 #pragma once
 
 #include <cstdint>

@@ -24,8 +24,12 @@ void make_eager(DeviceSpec& device, bool slow_flushes) {
     if (kind->parameters.find(std::string(name)) != nullptr)
       device.settings.push_back({fmt::format("devices.{}.{}", device.name, name), std::move(value), {}});
   };
-  for (const auto& [name, value] : {std::pair{"contexts", 4}, {"tlb_entries", 8}, {"tlb_ways", 2}, {"purge_limit", 4},
-                                    {"asids", 40}, {"guest_views", 2}})
+  for (const auto& [name, value] : {std::pair{"contexts", 4},
+                                    {"tlb_entries", 8},
+                                    {"tlb_ways", 2},
+                                    {"purge_limit", 4},
+                                    {"asids", 40},
+                                    {"guest_views", 2}})
     set(name, static_cast<std::uint64_t>(value));
   for (const auto& [name, time] : {std::pair{"prepare", Time{4'000'000}}, {"entry_write", Time{2'000'000}}})
     set(name, time);

@@ -17,11 +17,16 @@ constexpr unsigned kTries = 50;  // for one that makes sense
 
 // How often an operation comes: about as often as in the recordings. What is not named here comes now and then.
 constexpr std::pair<std::string_view, unsigned> kWeights[] = {
-    {"dr", 50},       {"dw", 45},          {"cw", 35},            {"cr", 26},          {"mprotect", 24}, {"dontneed", 18},
-    {"munmap", 14},   {"pageout", 10},     {"mmap_fixed", 8},     {"fork", 8},         {"kw", 8},        {"kr", 8},
-    {"free", 7},      {"child_exit", 5},   {"populate_write", 5}, {"populate_read", 5}, {"clear_refs", 5}, {"mremap_onto", 4},
-    {"mremap_to", 3}, {"mremap_size", 3},  {"anon", 0},           {"shared", 0},       {"file", 0},      {"filepriv", 0},
-    {"watch", 0},     {"unregister", 0},   {"device", 0},         {"exit", 0},         {"mrelease", 0},
+    {"dr", 50},           {"dw", 45},         {"cw", 35},
+    {"cr", 26},           {"mprotect", 24},   {"dontneed", 18},
+    {"munmap", 14},       {"pageout", 10},    {"mmap_fixed", 8},
+    {"fork", 8},          {"kw", 8},          {"kr", 8},
+    {"free", 7},          {"child_exit", 5},  {"populate_write", 5},
+    {"populate_read", 5}, {"clear_refs", 5},  {"mremap_onto", 4},
+    {"mremap_to", 3},     {"mremap_size", 3}, {"anon", 0},
+    {"shared", 0},        {"file", 0},        {"filepriv", 0},
+    {"watch", 0},         {"unregister", 0},  {"device", 0},
+    {"exit", 0},          {"mrelease", 0},
 };
 constexpr unsigned kOtherWeight = 3;
 

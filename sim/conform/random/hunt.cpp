@@ -100,7 +100,7 @@ class Hunter {
     found.device = device_;
     found.form = form_;
     found.operations = candidate.program.blocks.size();
-    found.program = !options_.shrink         ? candidate.program
+    found.program = !options_.shrink        ? candidate.program
                     : first.kind == "fault" ? shrink_alone(candidate)
                                             : shrink_together(candidate, first.kind);
     found.scenario = scenario_of(found.program, candidate.seed, trial_);
@@ -182,7 +182,7 @@ class Hunter {
     for (const Argument& argument : find_operation(operation.name)->arguments) {
       const std::string word = next();
       if (const auto* number = std::get_if<std::uint64_t Operation::*>(&argument.member))
-        operation.**number = std::stoull(word);
+        operation.** number = std::stoull(word);
     }
     return operation;
   }

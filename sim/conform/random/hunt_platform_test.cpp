@@ -50,8 +50,9 @@ void check_rules(const std::string& device, const std::vector<Bound>& bounds, co
     CAPTURE(what);
     CHECK(found.has_value());
     if (found)
-      table += fmt::format("  {} without {}: program {}, {}: {}\n", device, bound.rule, found->number,
-                           found->form == PlayForm::in_order ? "in order" : "crowded", found->trial.what.substr(0, 120));
+      table +=
+          fmt::format("  {} without {}: program {}, {}: {}\n", device, bound.rule, found->number,
+                      found->form == PlayForm::in_order ? "in order" : "crowded", found->trial.what.substr(0, 120));
   }
   MESSAGE("caught by\n" << table);
 }

@@ -24,7 +24,8 @@ void Judge::step_begins(const ActorProgram& program, const Step& step) {
 void Judge::step_ended(const ActorProgram& program, const Step& step, std::string_view result) {
   recorder_.step_ended(program, step, result);
   // What the translation maps beside the program's own.
-  if (block_of(step) >= program_.blocks.size() && step.verb == "mmap" && step.backing == Backing::anon && result == "ok")
+  if (block_of(step) >= program_.blocks.size() && step.verb == "mmap" && step.backing == Backing::anon &&
+      result == "ok")
     model_.mapped_beside(step.address->page().value, step.pages);
   if (block_of(step) != block_) return;
   if (result_ == "ok") result_ = result;
@@ -52,7 +53,6 @@ void Judge::accessed(const ActorProgram& program, VirtAddr address, bool write, 
   say(model_.accessed(access));
 }
 
-
 // The place of each buffer is looked up when an operation has ended: the kernel has chosen it.
 void Judge::close() {
   if (block_ < program_.blocks.size()) say(model_.done(program_.blocks[block_].operation, result_, places_));
@@ -61,7 +61,8 @@ void Judge::close() {
 
 void Judge::say(const std::string& what) {
   if (!what.empty() && wrong_.empty())
-    wrong_ = block_ < program_.blocks.size() ? fmt::format("{}: {}", program_.blocks[block_].operation.text, what) : what;
+    wrong_ =
+        block_ < program_.blocks.size() ? fmt::format("{}: {}", program_.blocks[block_].operation.text, what) : what;
 }
 
 std::vector<std::vector<Line>> Judge::expected(const std::vector<Recorder::Part>& parts) const {

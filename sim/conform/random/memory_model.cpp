@@ -20,7 +20,8 @@ std::string text_of(const Content& content) {
   if (content.values.all()) return "any byte";
   std::string text;
   for (unsigned value = 0; value < 256; ++value)
-    if (content.allows(static_cast<std::uint8_t>(value))) text += fmt::format("{}{}", text.empty() ? "" : " or ", value);
+    if (content.allows(static_cast<std::uint8_t>(value)))
+      text += fmt::format("{}{}", text.empty() ? "" : " or ", value);
   return text;
 }
 
@@ -223,7 +224,8 @@ std::string MemoryModel::expected(const Access& access) const {
 // --- ranges ---
 
 MemoryModel::Buffer& MemoryModel::buffer(const std::string& name) {
-  const auto found = std::find_if(buffers_.begin(), buffers_.end(), [&](const Buffer& one) { return one.name == name; });
+  const auto found =
+      std::find_if(buffers_.begin(), buffers_.end(), [&](const Buffer& one) { return one.name == name; });
   if (found != buffers_.end()) return *found;
   buffers_.push_back({name});
   return buffers_.back();
@@ -239,8 +241,8 @@ void MemoryModel::each(const Operation& operation, Visit visit) {
 
 template <class Test>
 bool MemoryModel::all(const Operation& operation, Test test) const {
-  const auto on = std::find_if(buffers_.begin(), buffers_.end(),
-                               [&](const Buffer& one) { return one.name == operation.buffer; });
+  const auto on =
+      std::find_if(buffers_.begin(), buffers_.end(), [&](const Buffer& one) { return one.name == operation.buffer; });
   if (on == buffers_.end()) return true;
   const std::uint64_t first = on->at + operation.first;
   const Pages& pages = processes_.front().pages;
@@ -374,7 +376,7 @@ void MemoryModel::vanish(Page& page, bool certain) {
     page.own.reset();
     return;
   }
-  page.own->values |= page.object == nullptr ? Content::of(0).values
+  page.own->values |= page.object == nullptr                   ? Content::of(0).values
                       : page.index < page.object->pages.size() ? page.object->pages[page.index].values
                                                                : std::bitset<256>{};
 }
@@ -392,8 +394,8 @@ std::string MemoryModel::lazyfree(const Operation& operation, bool) {
   return "";
 }
 
-// The faults of writes, up to the first that is not allowed: private pages of files are copied, and what might have gone
-// may have gone before.
+// The faults of writes, up to the first that is not allowed: private pages of files are copied, and what might have
+// gone may have gone before.
 std::string MemoryModel::touch_to_write(const Operation& operation, bool) {
   bool on = true;
   each(operation, [&on](Page& page) {
@@ -441,8 +443,7 @@ std::string MemoryModel::write_file(const Operation& operation, bool ok) {
   if (!ok) return wrong(operation, "an error");
   Object& object = *objects_.at(operation.buffer);
   for (std::uint64_t i = 0; i < operation.pages; ++i)
-    if (operation.first + i < object.pages.size())
-      object.pages[operation.first + i] = Content::of(operation.value + i);
+    if (operation.first + i < object.pages.size()) object.pages[operation.first + i] = Content::of(operation.value + i);
   return "";
 }
 
@@ -520,7 +521,8 @@ std::string MemoryModel::resize(const Operation& operation, bool ok) {
   const std::uint64_t from = sized.at;
   if (operation.pages <= sized.pages) {
     if (ok != pages.contains(from))
-      return wrong(operation, ok ? "ok without a first page, expected EFAULT" : "an error although its first page is there");
+      return wrong(operation,
+                   ok ? "ok without a first page, expected EFAULT" : "an error although its first page is there");
     if (!ok) return "";
     erase(pages, from + operation.pages, sized.pages - operation.pages);
     sized.pages = operation.pages;

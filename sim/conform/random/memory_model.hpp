@@ -73,8 +73,8 @@ class MemoryModel {
     bool moved = false;  // some of its pages were taken elsewhere, or others came
   };
   const std::vector<Buffer>& buffers() const { return buffers_; }
-  bool ended() const;            // the process that was recorded
-  std::string child() const;     // the latest that lives; empty: none
+  bool ended() const;         // the process that was recorded
+  std::string child() const;  // the latest that lives; empty: none
   // It would wait for somebody who answers userfaultfd, or asks for what has no meaning (the file of memory without
   // one), or it comes after the end.
   bool sensible(const Operation& operation) const;
@@ -92,8 +92,8 @@ class MemoryModel {
     bool shared = false;
     std::optional<Content> own;  // of a private page, once it was written
     bool locked = false;
-    bool stays_here = false;      // MADV_DONTFORK
-    bool wiped_in_child = false;  // MADV_WIPEONFORK
+    bool stays_here = false;       // MADV_DONTFORK
+    bool wiped_in_child = false;   // MADV_WIPEONFORK
     bool waits_for_write = false;  // userfaultfd
   };
   using Pages = std::map<std::uint64_t, Page>;

@@ -20,7 +20,8 @@ class Told {
     for (const Block& block : read.recording->blocks) tell(block.operation);
   }
 
-  std::string sees(const std::string& process, std::uint64_t page, bool write = false, const std::string& buffer = "a") {
+  std::string sees(const std::string& process, std::uint64_t page, bool write = false,
+                   const std::string& buffer = "a") {
     MemoryModel::Access access = at(process, buffer, page);
     access.write = write;
     access.result = "SIGSEGV";

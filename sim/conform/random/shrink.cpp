@@ -69,9 +69,17 @@ class Shrinker {
     if (operation.pages > 1) {
       const std::uint64_t half = operation.pages / 2;
       if (with([&](Operation& one) { one.pages = half; })) return true;
-      if (takes_first(operation) && with([&](Operation& one) { one.first += half; one.pages -= half; })) return true;
+      if (takes_first(operation) && with([&](Operation& one) {
+            one.first += half;
+            one.pages -= half;
+          }))
+        return true;
       if (with([&](Operation& one) { one.pages -= 1; })) return true;
-      if (takes_first(operation) && with([&](Operation& one) { one.first += 1; one.pages -= 1; })) return true;
+      if (takes_first(operation) && with([&](Operation& one) {
+            one.first += 1;
+            one.pages -= 1;
+          }))
+        return true;
     }
     return false;
   }
@@ -111,7 +119,8 @@ bool fits(const Recording& program) {
 bool is_readable(const Recording& program) {
   if (!fits(program)) return false;
   Recording lined = program;
-  for (Block& block : lined.blocks) block.lines = block.operation.setup ? std::vector<Line>{} : std::vector<Line>{{"= ok"}};
+  for (Block& block : lined.blocks)
+    block.lines = block.operation.setup ? std::vector<Line>{} : std::vector<Line>{{"= ok"}};
   return read_recording(to_text(lined), program.path).errors.empty();
 }
 
