@@ -86,8 +86,9 @@ class Run {
   }
 
   static std::vector<std::string> missing(const std::string& said) {
+    const Json json = Json::parse(said);
     std::vector<std::string> all;
-    for (const Json& run : Json::parse(said)["runs"]) all.push_back(run["missing"].get<std::string>());
+    for (const Json& run : json["runs"]) all.push_back(run["missing"].get<std::string>());
     return all;
   }
 

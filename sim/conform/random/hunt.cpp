@@ -109,6 +109,15 @@ class Hunter {
       return on_machine({found.scenario}, [&](Platform& platform) {
         Told told;
         const Trial trial = try_program(platform, found.program, found.scenario, trial_, &told);
+        // What should have been is what a device tells that keeps all rules.
+        if (form_ == PlayForm::in_order && !trial_.without.empty()) {
+          TrialOptions kept = trial_;
+          kept.without.clear();
+          const Scenario scenario = scenario_of(found.program, candidate.seed, kept);
+          Told sound;
+          try_program(platform, found.program, scenario, kept, &sound);
+          told.lines = sound.lines;
+        }
         Json lines = Json::array();
         for (const std::vector<Line>& block : told.lines) {
           Json& one = lines.emplace_back(Json::array());
