@@ -40,6 +40,15 @@ void change_vma(Mm& mm, PageRange piece, const VmaAttributes& attributes) {
   note_mapped(mm, piece, attributes);
 }
 
+// Rule (v6.5 on; the model keeps it wherever VMAs have locks): a VMA that comes is locked before anybody can see it. A
+// fault in it would find the place empty to which mremap is about to move entries, and fill it.
+void lock_new_vma(Mm& mm, PageRange range) {
+  if (mm.system.behaviour.fault_lock == "mmap-lock") return;
+  VmaLocks::Written written = mm.vma_locks.written();
+  written.add(VmaLocks::Written::interval_type::right_open(range.first.value, range.end.value));
+  mm.vma_locks.restore(std::move(written));
+}
+
 void add_vma(Mm& mm, PageRange range, const VmaAttributes& attributes, NewVma kind) {
   lock_vmas_for_writing(mm, range);
   if (const auto joined = join_of(mm.vmas, range, attributes, kind == NewVma::mapping)) {
@@ -49,6 +58,7 @@ void add_vma(Mm& mm, PageRange range, const VmaAttributes& attributes, NewVma ki
   } else {
     place_vma(mm.vmas, range, attributes);
   }
+  lock_new_vma(mm, range);
   note_mapped(mm, range, attributes);
 }
 

@@ -238,7 +238,7 @@ class Crowd {
     for (CallbackScript& script : neighbour.scripts) {
       if (script.callback != callback_name(Callback::start)) continue;
       Step wait;
-      wait.verb = "sleep";
+      wait.verb = "delay";  // not all kernels may sleep there
       wait.duration = Time{5'000'000'000};
       script.steps = {wait};
     }

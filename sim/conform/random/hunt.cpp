@@ -206,7 +206,7 @@ class Hunter {
 }  // namespace
 
 std::vector<std::string> random_devices(const std::string& kernel) {
-  const NotifierBehaviour behaviour = notifier_behaviour(*parse_kernel_version(kernel));
+  const NotifierBehaviour behaviour = notifier_behaviour(*find_kernel(kernel));
   std::vector<std::string> names;
   for (const DeviceSpec& device : recorded_devices()) {
     const DeviceKindRow* kind = find_device_kind(device.kind);

@@ -64,7 +64,8 @@ TEST_CASE("random programs: every device sees what a CPU would, and no rule is b
 }
 
 TEST_CASE("random programs: the same on kernels before and after") {
-  for (const char* kernel : {"v5.5", "v6.10"}) check_sound(kernel, 80);
+  check_sound("v5.5", 80);
+  check_sound("v6.10", 400);
 }
 
 TEST_CASE("random programs: a kvm whose protocol lacks a rule is caught") {
