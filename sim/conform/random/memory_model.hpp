@@ -151,6 +151,7 @@ class MemoryModel {
   std::string make_child(const Operation&, bool ok);
   std::string end_child(const Operation&, bool ok);
   std::string end(const Operation&, bool ok);
+  std::string end_by_helper(const Operation&, bool ok);
 
   const Places* places_ = nullptr;  // while an operation is told
   std::vector<Process> processes_;  // the one that was recorded, then its children in order
