@@ -261,9 +261,11 @@ Outcome collapse_block(Mm& mm, PageRange block, Who who, bool& locked) {
   return outcome;
 }
 
+Vpn next_border(Vpn page) { return block_of(page + (kTableEntries - 1)).first; }
+
 std::vector<PageRange> whole_blocks(PageRange range) {
   std::vector<PageRange> blocks;
-  for (Vpn first = block_of(range.first + (kTableEntries - 1)).first; first + kTableEntries <= range.end;
+  for (Vpn first = next_border(range.first); first + kTableEntries <= range.end;
        first = first + kTableEntries)
     blocks.push_back(block_of(first));
   return blocks;
@@ -277,6 +279,9 @@ Errno collapse_piece(Mm& mm, const Vma& piece) {
   if (last_block.value < kTableEntries || vma.attributes.anon_vma == 0 ||
       !may_be_huge(mm.system, vma, {last_block.value - kTableEntries}, true))
     return Errno::einval;
+  // Rule: both ends are rounded inwards. Where they meet nothing is to be done, and all is well; where they pass each
+  // other, inside one block, less than nothing is asked for, and that cannot be fulfilled.
+  if (block_of(piece.pages.end).first < next_border(piece.pages.first)) return Errno::einval;
   bool locked = true;
   std::uint64_t missing = 0;
   Outcome last = Outcome::no_table;

@@ -414,15 +414,21 @@ TEST_CASE("huge page: FREE of all leaves it huge, FREE of a part splits the page
         }).ends_with("E 0-512, F all, free huge"));
 }
 
-TEST_CASE("huge page: soft-dirty and idle tracking look at the whole block") {
+TEST_CASE("huge page: soft-dirty looks at the whole block, idle tracking at its first page for all") {
   CHECK(play("v6.1", huge, [](Stage& stage) {
           CHECK(clear_soft_dirty(*stage.mm) == Errno::ok);
           CHECK(stage.state(9) == "huge-ro");
           CHECK(stage.write(9, 1));
         }) == "S SOFT_DIRTY all, 0-512:rw>ro, V all, E all, F all, 0-512:ro>rw");
   CHECK(play("v6.1", huge, [](Stage& stage) {
-          mark_idle(*stage.mm, stage.pages(3, 4));
-          CHECK(idleness(*stage.mm, stage.at(500).page()) == Idleness::idle);
+          mark_idle(*stage.mm, stage.pages(1, 512));
+          CHECK(idleness(*stage.mm, stage.at(0).page()) == Idleness::used);
+          CHECK(idleness(*stage.mm, stage.at(500).page()) == Idleness::used);
+          mark_idle(*stage.mm, stage.pages(0, 1));
+          CHECK(idleness(*stage.mm, stage.at(500).page()) == Idleness::used);
+          CHECK(idleness(*stage.mm, stage.at(0).page()) == Idleness::idle);
+          CHECK(stage.write(500, 1));
+          CHECK(idleness(*stage.mm, stage.at(0).page()) == Idleness::used);
         }) == "");
 }
 
@@ -441,6 +447,28 @@ TEST_CASE("collapse: pages that are swapped out come back first") {
               CHECK(stage.all_there());
             })
             .starts_with("5-10:->ro, S CLEAR 0-512, 0-5:rw>-, 5-10:ro>-, 10-512:rw>-, F all, V 0-512, E 0-512"));
+}
+
+TEST_CASE("collapse: a range inside one block is refused unless its ends meet when they are rounded inwards") {
+  const auto answer = [](std::uint64_t first, std::uint64_t end) {
+    Errno got = Errno::ok;
+    const std::string text = play(
+        "v6.1",
+        [](Stage& stage) {
+          stage.mm->system.config.huge_pages = "never";
+          CHECK(stage.map(0, 1024) == Errno::ok);
+          CHECK(stage.write(1, 1));
+          stage.mm->system.config.huge_pages = "madvise";
+        },
+        [&](Stage& stage) { got = madvise_collapse(*stage.mm, stage.pages(first, end)); });
+    CHECK(text == "");
+    return got;
+  };
+  CHECK(answer(600, 610) == Errno::einval);
+  CHECK(answer(1, 10) == Errno::einval);
+  CHECK(answer(0, 10) == Errno::ok);
+  CHECK(answer(10, 520) == Errno::ok);
+  CHECK(answer(10, 512) == Errno::ok);
 }
 
 TEST_CASE("collapse: what is refused, and why") {

@@ -7,14 +7,17 @@ namespace secmmu {
 namespace {
 
 // The page that is mapped there if it is one that reclaim knows, with a reference; kNoPfn if not.
+// Rule: the reference is of the very page that is named, and the pages of a huge page behind its first have none: they
+// are passed over. The first one stands for all.
 Pfn tracked_page(Mm& mm, Vpn page) {
   announce_read(mm, page);
   const Pte entry = mm.table.read(page);
   if (!entry.maps()) return kNoPfn;
   const FrameUse use = mm.system.memory.frame(entry.frame()).use;
   if (use != FrameUse::anonymous && use != FrameUse::shared) return kNoPfn;
+  if (mm.system.memory.head(entry.frame()) != entry.frame()) return kNoPfn;
   mm.system.memory.get(entry.frame());
-  return mm.system.memory.head(entry.frame());  // a huge page is used, or idle, as a whole
+  return entry.frame();
 }
 
 }  // namespace
