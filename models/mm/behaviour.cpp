@@ -57,10 +57,12 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
           .choice("mprotect_flush", &B::mprotect_flush, {"always", "if-changed", "gather"},
                   "When mprotect flushes TLBs: after each piece; after each piece in which an entry was there; or once "
                   "at the end, over the entries whose change a TLB could miss.")
-          .choice("mremap_flush", &B::mremap_flush, {"each-page", "after-move", "dirty-under-lock", "under-lock"},
+          .choice("mremap_flush", &B::mremap_flush,
+                  {"each-page", "after-move", "dirty-under-lock", "under-lock", "whole-tables"},
                   "When mremap flushes the old place of moved pages: after each; once after all, when others can have "
                   "found them at the new place; the same, but a table with a dirty page before its lock is dropped; "
-                  "each table before its lock is dropped.")
+                  "each table before its lock is dropped; the same, and a block of 2 MiB that moves whole to where "
+                  "another one begins takes its table along, which is flushed at once and not read entry by entry.")
           .choice("cow_reuse", &B::cow_reuse, {"one-mapping", "one-reference", "exclusive"},
                   "When a write fault keeps the page instead of copying it: nobody else maps it; nobody else holds it "
                   "in any way; or it is marked as never shared, else as one-reference.")

@@ -246,6 +246,45 @@ TEST_CASE("mremap flushes page by page, then once for all tables, then dirty one
   CHECK(moves("v4.19", false).starts_with(by_table));
 }
 
+TEST_CASE("mremap: a whole block that goes to a whole block takes its page table along, from v5.0 on") {
+  struct Moved {
+    std::string told;
+    bool soft_dirty = false;
+  };
+  const auto moves = [](std::string_view kernel, std::uint64_t from, std::uint64_t pages, std::uint64_t to) {
+    Moved moved;
+    moved.told = play(
+        kernel,
+        [](Stage& stage) {
+          CHECK(stage.map(0, 1024, kReadWrite, true) == Errno::ok);
+          CHECK(stage.write(1, 1));
+          CHECK(stage.write(3, 3));
+          CHECK(clear_soft_dirty(*stage.mm) == Errno::ok);
+        },
+        [&](Stage& stage) {
+          VirtAddr where;
+          const MremapRequest request{stage.pages(from, from + pages), pages, true, true, stage.at(to)};
+          CHECK(mremap(*stage.mm, request, where) == Errno::ok);
+          moved.soft_dirty = (stage.mm->peek(stage.at(to + 1 - from).page()).bits & Pte::kSoftDirty) != 0;
+          CHECK(stage.read(to + 1 - from) == 1);
+          CHECK(stage.read(to + 3 - from) == 3);
+          CHECK(stage.read(1) == 0xfa17);
+        });
+    return moved;
+  };
+  const Moved whole = moves("v6.1", 0, 512, 2048);
+  CHECK(whole.told == "S UNMAP 0-512, 1:ro>-, 3:ro>-, 2049:->ro, 2051:->ro, F all, E 0-512, S UNMAP 0-512, E 0-512");
+  CHECK_FALSE(whole.soft_dirty);
+  CHECK(moves("v5.5", 0, 512, 2048).told == whole.told);
+  const std::string by_entry = "S UNMAP 0-512, 1:ro>-, 2049:->ro, 3:ro>-, 2051:->ro, F 1-4, E 0-512";
+  const Moved before = moves("v4.19", 0, 512, 2048);
+  CHECK(before.told.starts_with(by_entry));
+  CHECK(before.soft_dirty);
+  // Not to the same place in a block, or not all of the block.
+  CHECK(moves("v6.1", 0, 512, 2049).soft_dirty);
+  CHECK(moves("v6.1", 1, 511, 2049).soft_dirty);
+}
+
 TEST_CASE("MADV_REMOVE: out of everyone who maps the object, then freed, nothing for private memory") {
   CHECK(play(
             "v4.19",

@@ -31,12 +31,37 @@ bool move_table(Mm& mm, PageRange from, Vpn to, PageRange& pending) {
   // Rule (v4.19 on): under the lock, for whoever finds the page at its new place may free it, and may not meet
   // a CPU that uses it at the old one.
   if (!changed.empty() && when != "each-page") {
-    if (when == "under-lock" || (when == "dirty-under-lock" && dirty))
+    if (when == "under-lock" || when == "whole-tables" || (when == "dirty-under-lock" && dirty))
       flush_tlbs(mm, changed);
     else
       pending = pending.empty() ? changed : PageRange{pending.first, changed.end};
   }
   mm.page_table_lock.unlock();
+  return true;
+}
+
+// Rule (v5.0 on): a block that moves whole to where no table is yet takes its table along. No entry is looked at: none
+// gets the soft-dirty bit, and no emptied table stays behind. False: it goes entry by entry.
+bool move_whole_table(Mm& mm, PageRange from, Vpn to) {
+  if (mm.system.behaviour.mremap_flush != "whole-tables") return false;
+  if (from != block_of(from.first) || to != block_of(to).first) return false;
+  if (!mm.table.ensure(to, 1) || mm.table.has_table(to) || !mm.table.read_huge(to).none()) return false;
+  mm.lock_rmap();  // who comes from the side of a frame would find its page at neither place
+  mm.page_table_lock.lock();
+  announce_write(mm, from.first);
+  const Pfn table = mm.table.detach_table(from.first);
+  const auto note = [&](Vpn first, bool gone) {
+    for (std::uint64_t i = 0; i < from.pages(); ++i)
+      if (const Pte entry = mm.table.read_detached(table, first + i); entry.present())
+        note_change(mm, one_page(first + i), gone ? entry : Pte{}, gone ? Pte{} : entry, "move");
+  };
+  note(from.first, true);
+  announce_write(mm, to);
+  mm.table.attach_table(to, table);
+  note(to, false);
+  flush_tlbs(mm, from);
+  mm.page_table_lock.unlock();
+  mm.unlock_rmap();
   return true;
 }
 
@@ -50,7 +75,8 @@ bool move_entries(Mm& mm, PageRange from, Vpn to) {
   for (const auto& [part, huge] : populated_parts(mm, from)) {
     const Vpn target = to + (part.first - from.first);
     const Taken taken = huge ? move_huge(mm, part, target, pending) : Taken::small;
-    done = taken == Taken::done || (taken == Taken::small && move_table(mm, part, target, pending));
+    done = taken == Taken::done || (!huge && move_whole_table(mm, part, target)) ||
+           (taken == Taken::small && move_table(mm, part, target, pending));
     if (!done) break;
   }
   if (!pending.empty()) flush_tlbs(mm, pending);
