@@ -111,9 +111,19 @@ constexpr EventForm kForms[] = {
     {"#", anything},
 };
 
+// Of Linux on x86-64, those that a call on memory, files or processes could give; or a number that has no name.
 bool is_error_name(std::string_view word) {
-  const auto upper = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
-  return word.size() > 1 && word[0] == 'E' && std::all_of(word.begin(), word.end(), upper);
+  static constexpr std::string_view kNames[] = {
+      "EPERM",  "ENOENT",    "ESRCH",     "EINTR",   "EIO",        "ENXIO",     "E2BIG",        "ENOEXEC",
+      "EBADF",  "ECHILD",    "EAGAIN",    "ENOMEM",  "EACCES",     "EFAULT",    "ENOTBLK",      "EBUSY",
+      "EEXIST", "EXDEV",     "ENODEV",    "ENOTDIR", "EISDIR",     "EINVAL",    "ENFILE",       "EMFILE",
+      "ENOTTY", "ETXTBSY",   "EFBIG",     "ENOSPC",  "ESPIPE",     "EROFS",     "EMLINK",       "EPIPE",
+      "EDOM",   "ERANGE",    "EDEADLK",   "ENOLCK",  "ENOSYS",     "ENOTEMPTY", "ELOOP",        "ENODATA",
+      "ETIME",  "EOVERFLOW", "EOPNOTSUPP", "ENOBUFS", "ETIMEDOUT", "EALREADY",  "EINPROGRESS",  "ESTALE",
+      "EDQUOT", "ECANCELED", "EHWPOISON", "EREMOTEIO", "EKEYEXPIRED", "ENOTSUP"};
+  if (std::find(std::begin(kNames), std::end(kNames), word) != std::end(kNames)) return true;
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  return word.size() > 1 && word[0] == 'E' && word[1] != '0' && std::all_of(word.begin() + 1, word.end(), is_digit);
 }
 
 }  // namespace

@@ -55,6 +55,26 @@ std::string played(const std::string& text) {
 
 }  // namespace
 
+TEST_CASE("each access of a device is told, those past the end of the buffer, too") {
+  const std::string text =
+      "case past-the-end\n"
+      "setup anon a 4\n"
+      "setup cw a 0 4 1\n"
+      "> watch a\n"
+      "= ok\n"
+      "> device hmm\n"
+      "= ok\n"
+      "> dr a 3 3\n"
+      "= ok\n"
+      "d 3 r fault 4\n"
+      "d 4 r error -14\n"
+      "d 5 r error -14\n"
+      "> dw a 6 1 1\n"
+      "= ok\n"
+      "d 6 w error -14\n";
+  CHECK(played(text) == text);
+}
+
 TEST_CASE("a run is told in the form of a recording") {
   const std::string text =
       "case parent-and-child\n"

@@ -1,5 +1,6 @@
 #include "sim/conform/reader.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -21,6 +22,7 @@ class Reader {
   Reader(std::string_view text, const std::string& path) : text_(text), out_(path, text, {}) { recording_.path = path; }
 
   ReadRecording read() {
+    if (const std::size_t end = text_.find("\r\n"); end != std::string_view::npos) return refuse_carriage_return(end);
     for (std::size_t at = 0; at < text_.size();) {
       const std::size_t end = text_.find('\n', at);
       ++number_;
@@ -43,6 +45,16 @@ class Reader {
   }
 
  private:
+  // Nothing else is said of such a file: each of its lines is wrong in the same way.
+  ReadRecording refuse_carriage_return(std::size_t at) {
+    const std::string_view before = text_.substr(0, at);
+    const auto number = static_cast<unsigned>(std::count(before.begin(), before.end(), '\n')) + 1;
+    const std::size_t first = before.rfind('\n') + 1;  // npos + 1 is 0
+    out_.add({number, static_cast<unsigned>(at - first) + 1}, "", "the line ends with a carriage return",
+             "lines that end with a newline alone");
+    return {{}, out_.sorted()};
+  }
+
   void line(std::string_view text) {
     Words words(text, number_, out_);
     if (words.failed()) return;

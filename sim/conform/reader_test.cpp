@@ -71,6 +71,17 @@ TEST_CASE("every recording of the kernel is read, and written again as it was") 
   CHECK(files == 213);
 }
 
+TEST_CASE("a recording with carriage returns is refused by one sentence") {
+  std::string text;
+  for (const char letter : kSound) text += letter == '\n' ? "\r\n" : std::string(1, letter);
+  const ReadRecording read = read_recording(text, "x.txt");
+  REQUIRE(read.errors.size() == 1);
+  CHECK(to_text(read.errors[0]).starts_with("x.txt:1:15: error: the line ends with a carriage return, expected lines "));
+  CHECK_FALSE(read.recording.has_value());
+  CHECK(first_error(with_line(6, "= ok\r\n")).starts_with("x.txt:6:5: error: the line ends with a carriage return"));
+  CHECK(first_error(with_line(6, "= ENXIO\n")) == "");
+}
+
 TEST_CASE("what is wrong with a recording is told with its place and the nearest name") {
   CHECK(
       first_error(with_line(5, "> cvw a 0 2 7\n")) ==
@@ -109,6 +120,7 @@ TEST_CASE("what is wrong with a recording is told with its place and the nearest
             "x.txt:5:3: error: no device is attached, expected '> device hmm' or '> device kvm' before"},
            {5, "> kr a 0 2\n", "x.txt:5:3: error: there is no child, expected '> fork B' before"},
            {6, "= okay\n", "x.txt:6:3: error: no result 'okay', expected ok, "},
+           {6, "= EFOO\n", "x.txt:6:3: error: no result 'EFOO', expected ok, "},
            {6, "= ok\n= ok\n", "x.txt:7:1: error: a second result of one operation"},
            {6, "", "x.txt:6:1: error: values stand right after the result"},
            {7, "v 7 SIGSEGV\n", "x.txt:7:5: error: 'SIGSEGV' is no such number, expected the first byte of a page"},

@@ -135,6 +135,14 @@ void Recorder::heard(const CallbackEnd& call) {
   write(fmt::format("{} {}{} young={}", callback_name(call.callback), asked, atomic(), young ? 1 : 0));
 }
 
+// As long as it is where it was.
+bool Recorder::names_watched(const ActorProgram& program, const Step& step) const {
+  if (!watched_ || program.process == nullptr) return false;
+  if (program.process->name != process_ || step.buffer != buffer_) return false;
+  const auto buffer = program.process->buffers.find(buffer_);
+  return buffer != program.process->buffers.end() && buffer->second.at.page() == watched_->first;
+}
+
 void Recorder::step_begins(const ActorProgram& program, const Step& step) {
   look_for_buffer();
   const std::size_t block = block_of_(program, step);
@@ -145,6 +153,7 @@ void Recorder::step_begins(const ActorProgram& program, const Step& step) {
   Open& begun = operations_.emplace_back();
   begun.block = block;
   begun.is_access = step.verb == "read" || step.verb == "write" || step.verb == "access";
+  begun.in_watched = names_watched(program, step);
 }
 
 void Recorder::step_ended(const ActorProgram&, const Step&, std::string_view result) {
@@ -160,8 +169,11 @@ void Recorder::accessed(const ActorProgram& program, VirtAddr, bool, std::uint64
 }
 
 void Recorder::heard(const DeviceAccessEnd& access) {
-  if (!look_for_buffer() || !watched_->contains(access.address.page())) return;
-  const std::string line = fmt::format("d {} {}", access.address.page() - watched_->first, access.write ? 'w' : 'r');
+  if (!look_for_buffer()) return;
+  const Vpn page = access.address.page();
+  const bool past_its_end = open().in_watched && page >= watched_->end;
+  if (!watched_->contains(page) && !past_its_end) return;
+  const std::string line = fmt::format("d {} {}", page - watched_->first, access.write ? 'w' : 'r');
   if (access.result != Errno::ok)
     write(fmt::format("{} error -{}", line, errno_number(errno_name(access.result))));
   else

@@ -45,6 +45,7 @@ class Recorder final : public ProgramListener {
   struct Open {  // an operation, while it is written
     std::size_t block = 0;
     bool is_access = false;
+    bool in_watched = false;  // of pages of the watched buffer, or behind its end
     std::string result = "ok";
     std::string values;
     std::vector<std::string> events;
@@ -61,6 +62,7 @@ class Recorder final : public ProgramListener {
   std::string pte_of(std::uint32_t mm_id, PageRange pages);
   std::string atomic() const;
   bool look_for_buffer();
+  bool names_watched(const ActorProgram& program, const Step& step) const;
   Open& open();
   void write(std::string line) { open().events.push_back(std::move(line)); }
 
