@@ -17,9 +17,14 @@
 namespace secmmu {
 
 const ParameterTable<MemoryConfig>& memory_table() {
-  static const ParameterTable<MemoryConfig> table = ParameterTable<MemoryConfig>("memory").integer(
-      "frames", &MemoryConfig::frames, 16, 1ULL << 22, "Frames of 4 KiB that the machine has.",
-      "16 MiB: more than any example needs, and few enough to run out of");
+  static const ParameterTable<MemoryConfig> table =
+      ParameterTable<MemoryConfig>("memory")
+          .integer("frames", &MemoryConfig::frames, 16, 1ULL << 22, "Frames of 4 KiB that the machine has.",
+                   "16 MiB: more than any example needs, and few enough to run out of")
+          .integer("nodes", &MemoryConfig::nodes, 1, 8,
+                   "Memory nodes (NUMA) of equal size among which the frames are divided; pages come from the first "
+                   "that has room, and move by move_pages.",
+                   "most machines have one");
   return table;
 }
 
@@ -51,6 +56,10 @@ std::string_view frame_use_name(FrameUse use) {
       return "zero";
     case FrameUse::kernel:
       return "kernel";
+    case FrameUse::merged:
+      return "merged";
+    case FrameUse::offline:
+      return "offline";
   }
   return "free";
 }
@@ -61,7 +70,7 @@ PhysicalMemory::PhysicalMemory(const sc_core::sc_module_name& name, Arbiter& arb
       arbiter_(arbiter),
       config_(config),
       frames_(config.frames),
-      never_used_end_(config.frames) {
+      nodes_(config.nodes) {
   void* mapping =
       mmap(nullptr, bytes_total(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mapping of simulated memory");
@@ -82,59 +91,80 @@ void PhysicalMemory::point(Time cost, Access access) {
 
 // --- the allocator -------------------------------------------------------------------------------
 
-void PhysicalMemory::push_freed(std::uint64_t number) {
-  freed_.push_back(number);
+void PhysicalMemory::push_freed(Node& node, std::uint64_t number) {
+  node.freed.push_back(number);
   ++freed_in_[number / kHugeFrames];
 }
 
+unsigned PhysicalMemory::node_of(Pfn pfn) const {
+  unsigned node = 0;
+  while (pfn.value >= nodes_[node].end) ++node;
+  return node;
+}
+
 // Whole blocks are broken last.
-Pfn PhysicalMemory::take_frame() {
-  if (freed_.empty() && never_used_ < never_used_end_) return {never_used_++};
-  if (freed_.empty()) {
-    const std::uint64_t block = freed_blocks_.back();
-    freed_blocks_.pop_back();
-    for (std::uint64_t i = kHugeFrames; i-- > 0;) push_freed(block + i);
+Pfn PhysicalMemory::take_frame(Node& node) {
+  if (node.freed.empty() && node.never_used < node.never_used_end) return {node.never_used++};
+  if (node.freed.empty()) {
+    const std::uint64_t block = node.freed_blocks.back();
+    node.freed_blocks.pop_back();
+    for (std::uint64_t i = kHugeFrames; i-- > 0;) push_freed(node, block + i);
   }
-  const std::uint64_t number = freed_.back();
-  freed_.pop_back();
+  const std::uint64_t number = node.freed.back();
+  node.freed.pop_back();
   --freed_in_[number / kHugeFrames];
   return {number};
 }
 
-Pfn PhysicalMemory::take_block() {
-  if (!freed_blocks_.empty()) {
-    const std::uint64_t block = freed_blocks_.back();
-    freed_blocks_.pop_back();
+Pfn PhysicalMemory::take_block(Node& node) {
+  if (!node.freed_blocks.empty()) {
+    const std::uint64_t block = node.freed_blocks.back();
+    node.freed_blocks.pop_back();
     return {block};
   }
-  const std::uint64_t end = never_used_end_ / kHugeFrames * kHugeFrames;
-  if (end >= never_used_ + kHugeFrames) {
-    for (std::uint64_t number = never_used_end_; number-- > end;) push_freed(number);  // once: memory's odd end
-    never_used_end_ = end - kHugeFrames;
-    return {never_used_end_};
+  const std::uint64_t end = node.never_used_end / kHugeFrames * kHugeFrames;
+  if (end >= node.never_used + kHugeFrames) {
+    for (std::uint64_t number = node.never_used_end; number-- > end;) push_freed(node, number);  // once: the odd end
+    node.never_used_end = end - kHugeFrames;
+    return {node.never_used_end};
   }
-  const auto whole = std::find(freed_in_.begin(), freed_in_.end(), kHugeFrames);
-  if (whole == freed_in_.end()) return kNoPfn;
+  // A block on a border of nodes is never whole in one of them.
+  const auto first = freed_in_.begin() + static_cast<std::ptrdiff_t>((node.first + kHugeFrames - 1) / kHugeFrames);
+  const auto last = freed_in_.begin() + static_cast<std::ptrdiff_t>(node.end / kHugeFrames);
+  const auto whole = first < last ? std::find(first, last, kHugeFrames) : last;
+  if (first >= last || whole == last) return kNoPfn;
   const auto block = static_cast<std::uint64_t>(whole - freed_in_.begin()) * kHugeFrames;
-  std::erase_if(freed_, [block](std::uint64_t number) { return number - block < kHugeFrames; });
+  std::erase_if(node.freed, [block](std::uint64_t number) { return number - block < kHugeFrames; });
   *whole = 0;
   return {block};
 }
 
-Pfn PhysicalMemory::allocate(FrameUse use, std::string_view owner) {
+Pfn PhysicalMemory::hand_out(Node* node, FrameUse use, std::string_view owner) {
   point(costs.frame_alloc, writes(ObjectKind::allocator));
-  if (free_count_ == 0) return kNoPfn;
-  const Pfn pfn = take_frame();
+  const auto has_room = [](const Node& one) { return one.free_count != 0; };
+  if (node == nullptr) {
+    const auto found = std::find_if(nodes_.begin(), nodes_.end(), has_room);
+    if (found != nodes_.end()) node = &*found;
+  }
+  if (node == nullptr || !has_room(*node)) return kNoPfn;
+  const Pfn pfn = take_frame(*node);
+  --node->free_count;
   --free_count_;
   frames_[pfn.value] = {.use = use, .references = 1, .allocation = ++allocations_};
   arbiter_.bus().emit(FrameAllocated{pfn, allocations_, frame_use_name(use), owner, free_count_});
   return pfn;
 }
 
-Pfn PhysicalMemory::allocate_huge(FrameUse use, std::string_view owner) {
+Pfn PhysicalMemory::hand_out_huge(Node* wanted, FrameUse use, std::string_view owner) {
   point(costs.frame_alloc, writes(ObjectKind::allocator));
-  if (free_count_ < kHugeFrames) return kNoPfn;
-  const Pfn first = take_block();
+  Pfn first = kNoPfn;
+  for (Node& node : nodes_) {
+    if ((wanted != nullptr && wanted != &node) || node.free_count < kHugeFrames) continue;
+    first = take_block(node);
+    if (first == kNoPfn) continue;
+    node.free_count -= kHugeFrames;
+    break;
+  }
   if (first == kNoPfn) return kNoPfn;
   free_count_ -= kHugeFrames;
   ++allocations_;
@@ -143,6 +173,15 @@ Pfn PhysicalMemory::allocate_huge(FrameUse use, std::string_view owner) {
   frames_[first.value].references = 1;
   arbiter_.bus().emit(FrameAllocated{first, allocations_, frame_use_name(use), owner, free_count_, kHugeFrames});
   return first;
+}
+
+Pfn PhysicalMemory::allocate(FrameUse use, std::string_view owner) { return hand_out(nullptr, use, owner); }
+Pfn PhysicalMemory::allocate_on(unsigned node, FrameUse use, std::string_view owner) {
+  return hand_out(&nodes_[node], use, owner);
+}
+Pfn PhysicalMemory::allocate_huge(FrameUse use, std::string_view owner) { return hand_out_huge(nullptr, use, owner); }
+Pfn PhysicalMemory::allocate_huge_on(unsigned node, FrameUse use, std::string_view owner) {
+  return hand_out_huge(&nodes_[node], use, owner);
 }
 
 void PhysicalMemory::get(Pfn pfn) {
@@ -166,19 +205,33 @@ bool PhysicalMemory::put(Pfn pfn) {
     return false;
   }
   if (--frame.references != 0) return false;
-  arbiter_.bus().emit(FrameFreed{first, frame.allocation, frame_use_name(frame.use), free_count_ + count, count});
+  const bool bad = frame.bad;  // a single frame
+  const std::uint64_t more = bad ? 0 : count;
+  arbiter_.bus().emit(FrameFreed{first, frame.allocation, frame_use_name(frame.use), free_count_ + more, count});
   if (when_freed) when_freed(first);
   for (std::uint64_t number = first.value; number < first.value + count; ++number)
     frames_[number] = {.allocation = frames_[number].allocation};
   point({}, writes(ObjectKind::frame_bytes, 0, first.value));
   std::memset(bytes(first), kPoison, count << kPageShift);
+  if (bad) {
+    frame.use = FrameUse::offline;
+    return true;
+  }
   point({}, writes(ObjectKind::allocator));
+  Node& node = nodes_[node_of(first)];
   if (count == 1)
-    push_freed(first.value);
+    push_freed(node, first.value);
   else
-    freed_blocks_.push_back(first.value);
+    node.freed_blocks.push_back(first.value);
+  node.free_count += count;
   free_count_ += count;
   return true;
+}
+
+void PhysicalMemory::retire(Pfn pfn) {
+  assert(!frames_[pfn.value].folio);
+  frames_[pfn.value].bad = true;
+  put(pfn);
 }
 
 void PhysicalMemory::split_folio(Pfn pfn) {
@@ -208,18 +261,27 @@ void PhysicalMemory::copy(Pfn from, Pfn to) {
 }
 
 void PhysicalMemory::reset() {
-  std::memset(bytes_, 0, never_used_ << kPageShift);
-  // A stray store may have reached a frame that was never handed out. The host drops what it backs there, and
-  // that is little or nothing.
-  if (never_used_ < config_.frames)
-    madvise(bytes({never_used_}), (config_.frames - never_used_) << kPageShift, MADV_DONTNEED);
-  std::fill_n(frames_.begin(), never_used_, Frame{});
-  std::fill(frames_.begin() + static_cast<std::ptrdiff_t>(never_used_end_), frames_.end(), Frame{});
-  freed_.clear();
-  freed_blocks_.clear();
+  std::uint64_t first = 0;
+  std::uint64_t share = config_.frames / nodes_.size();
+  if (share > kHugeFrames) share -= share % kHugeFrames;  // no block of 2 MiB lies in two nodes
+  for (Node& node : nodes_) {
+    const bool last = &node == &nodes_.back();
+    std::memset(bytes({node.first}), 0, (node.never_used - node.first) << kPageShift);
+    // A stray store may have reached a frame that was never handed out. The host drops what it backs there, and
+    // that is little or nothing.
+    if (node.never_used < node.end)
+      madvise(bytes({node.never_used}), (node.end - node.never_used) << kPageShift, MADV_DONTNEED);
+    const auto frame = [this](std::uint64_t number) { return frames_.begin() + static_cast<std::ptrdiff_t>(number); };
+    std::fill(frame(node.first), frame(node.never_used), Frame{});
+    std::fill(frame(node.never_used_end), frame(node.end), Frame{});
+    node.first = node.never_used = first;
+    node.end = node.never_used_end = last ? config_.frames : first + share;
+    node.freed.clear();
+    node.freed_blocks.clear();
+    node.free_count = node.end - node.first;
+    first = node.end;
+  }
   freed_in_.assign((config_.frames + kHugeFrames - 1) / kHugeFrames, 0);
-  never_used_ = 0;
-  never_used_end_ = config_.frames;
   free_count_ = config_.frames;
   allocations_ = 0;
 }

@@ -9,8 +9,10 @@ namespace secmmu {
 enum class Errno {
   ok,
   eperm,
+  enoent,
   esrch,
   eintr,
+  eio,
   ebadf,
   eagain,
   enomem,
@@ -18,6 +20,7 @@ enum class Errno {
   efault,
   ebusy,
   eexist,
+  enodev,
   einval,
   enosys,
   eoverflow,
@@ -30,8 +33,12 @@ constexpr std::string_view errno_name(Errno code) {
       return "ok";
     case Errno::eperm:
       return "EPERM";
+    case Errno::enoent:
+      return "ENOENT";
     case Errno::eintr:
       return "EINTR";
+    case Errno::eio:
+      return "EIO";
     case Errno::ebadf:
       return "EBADF";
     case Errno::eagain:
@@ -46,6 +53,8 @@ constexpr std::string_view errno_name(Errno code) {
       return "EBUSY";
     case Errno::eexist:
       return "EEXIST";
+    case Errno::enodev:
+      return "ENODEV";
     case Errno::einval:
       return "EINVAL";
     case Errno::enosys:
