@@ -122,3 +122,35 @@ TEST_CASE("platform: a kernel is looked up in every room, and single behaviours 
     CHECK(platform.mms->behaviour.munmap_downgrades);
   });
 }
+
+TEST_CASE("platform: memory of two nodes is handed out from the first, from one that is asked for, and comes back there") {
+  in_child([] {
+    PlatformConfig config;
+    config.memory = {.frames = 2048, .nodes = 2};
+    Platform platform(config);
+    direct(platform, [&] {
+      PhysicalMemory& memory = platform.memory;
+      CHECK(memory.nodes() == 2);
+      CHECK(memory.node_of({1023}) == 0);
+      CHECK(memory.node_of({1024}) == 1);
+      const Pfn near = memory.allocate(FrameUse::anonymous, "test");
+      const Pfn far = memory.allocate_on(1, FrameUse::anonymous, "test");
+      CHECK(near == Pfn{0});
+      CHECK(far == Pfn{1024});
+      memory.put(near);
+      memory.put(far);
+      CHECK(memory.allocate_on(1, FrameUse::anonymous, "test") == far);
+      CHECK(memory.allocate(FrameUse::anonymous, "test") == near);
+      CHECK(memory.allocate_huge_on(1, FrameUse::anonymous, "test") == Pfn{1536});
+      CHECK(memory.allocate_huge(FrameUse::anonymous, "test") == Pfn{512});
+      CHECK(memory.allocate_huge(FrameUse::anonymous, "test") == kNoPfn);  // a frame of each other block is in use
+      for (int i = 0; i < 511; ++i) memory.allocate(FrameUse::anonymous, "test");
+      CHECK(memory.node_of(memory.allocate(FrameUse::anonymous, "test")) == 1);  // the first one is full
+      CHECK(memory.allocate_on(0, FrameUse::anonymous, "test") == kNoPfn);
+      CHECK(memory.free_frames() == 510);
+      platform.reset();
+      CHECK(memory.free_frames() == 2048);
+      CHECK(memory.allocate_on(1, FrameUse::anonymous, "test") == far);
+    });
+  });
+}

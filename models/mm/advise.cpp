@@ -3,6 +3,7 @@
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
 #include "models/mm/huge.hpp"
+#include "models/mm/migrate.hpp"
 #include "models/mm/page_events.hpp"
 #include "models/mm/reclaim.hpp"
 #include "models/mm/swap.hpp"
@@ -28,7 +29,9 @@ Errno for_each_piece(Mm& mm, PageRange range, Visit visit) {
   return answer;
 }
 
-bool is_ordinary(const Frame& frame) { return frame.use == FrameUse::anonymous || frame.use == FrameUse::shared; }
+bool is_ordinary(const Frame& frame) {
+  return frame.use == FrameUse::anonymous || frame.use == FrameUse::shared || frame.use == FrameUse::merged;
+}
 
 // Rule: the entry stays and keeps its write bit, but is old and clean; a later write makes it dirty and saves the page.
 // A page that was written out, or is known to be dirty, must be this mapping's alone to be forgotten.
@@ -54,7 +57,7 @@ void free_lazily(Gather& gather, Vpn page) {
     store(mm, page, entry, without(entry, Pte::kAccessed | Pte::kDirty), "free");
     gather.changed(page);
   }
-  if (frame.use != FrameUse::anonymous || frame.slot != kNoSlot) return;
+  if (frame.use == FrameUse::shared || frame.slot != kNoSlot) return;
   frame.lazy_free = true;
   system.arbiter.bus().emit(PageSaved{entry.frame(), "free"});
 }
@@ -93,9 +96,7 @@ void make_old(Gather& gather, PageRange table, std::vector<Pfn>* isolated) {
       gather.changed(page);
     }
     frame.young = false;
-    if (isolated == nullptr) continue;
-    system.memory.get(entry.frame());
-    isolated->push_back(entry.frame());
+    if (isolated != nullptr && isolate_page(system, entry.frame())) isolated->push_back(entry.frame());
   }
   mm.page_table_lock.unlock();
 }
@@ -112,7 +113,7 @@ Errno advise_cold(Mm& mm, PageRange range, bool pageout) {
         std::vector<Pfn>* wanted = pageout ? &isolated : nullptr;
         if (!huge || !age_huge(gather, part, wanted)) make_old(gather, part, wanted);
         for (const Pfn frame : isolated)
-          if (!reclaim_page(mm.system, frame)) mm.system.memory.put(frame);
+          if (!reclaim_page(mm.system, frame)) put_isolated(mm.system, frame);
       }
       gather.finish();
       return Errno::ok;

@@ -86,6 +86,11 @@ class Audit {
       if ((entry.writable() || exclusive(entry)) && system_.memory.mappings(pfn) != 1)
         say("{}: its own, but frame {:#x} has {} mappings.", where(), pfn.value, system_.memory.mappings(pfn));
       if (attributes.anon_vma == 0) say("{}: a private page without anon_vma.", where());
+    } else if (frame.use == FrameUse::merged) {
+      const auto node = system_.ksm.nodes.find(frame.mapping);
+      if (entry.writable() || exclusive(entry)) say("{}: a merged page is somebody's own.", where());
+      if (node == system_.ksm.nodes.end() || node->second.frame != pfn)
+        say("{}: KSM does not know its merged page {:#x}.", where(), pfn.value);
     } else if (frame.use == FrameUse::zero) {
       if (entry.writable()) say("{}: the zero page is writable.", where());
     } else {
@@ -128,6 +133,7 @@ class Audit {
         continue;
       }
       if (frame.use == FrameUse::kernel) continue;
+      if (frame.isolated) say("Frame {:#x} ({}) is still isolated.", number, frame_use_name(frame.use));
       if (frame.mappings != mappings_[number])
         say("Frame {:#x} ({}): {} mappings, {} entries.", number, frame_use_name(frame.use), frame.mappings,
             mappings_[number]);

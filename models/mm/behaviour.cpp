@@ -73,6 +73,23 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
                   "How the out-of-memory reaper takes pages: there is none; without a word to subscribers; only from "
                   "processes without subscribers; only if none of them may block; or VMA by VMA, with a start that may "
                   "not block and may be refused.")
+          .flag("move_pages_locks", &B::move_pages_locks,
+                "move_pages holds mmap_lock for reading from its first page to its last; otherwise only to find each.")
+          .flag("migrate_batch", &B::migrate_batch,
+                "Pages that move are all taken out of their page tables first, with one flush, and then copied; "
+                "otherwise one after the other.")
+          .flag("huge_migration", &B::huge_migration, "Huge pages move whole; otherwise they are split first.")
+          .flag("ksm_migration", &B::ksm_migration, "Pages that KSM has merged can be moved.")
+          .flag("ksm_reuse", &B::ksm_reuse, "Who alone still maps a merged page writes it in place, without a copy.")
+          .flag("unprotect_upgrade", &B::unprotect_upgrade,
+                "Who takes userfaultfd's protection away gives private pages their write bit back, as mprotect does.")
+          .flag("unprotect_any_vmas", &B::unprotect_any_vmas,
+                "One call to userfaultfd may change the protection of several VMAs.")
+          .flag("ksm", &B::ksm, "madvise knows MADV_MERGEABLE, and ksmd merges equal pages.")
+          .flag("soft_offline", &B::soft_offline, "madvise knows MADV_SOFT_OFFLINE.")
+          .flag("wipe_on_fork", &B::wipe_on_fork, "madvise knows MADV_WIPEONFORK and MADV_KEEPONFORK.")
+          .flag("write_protection", &B::write_protection,
+                "A userfaultfd can protect private pages and is told of writes to them.")
           .flag("soft_dirty", &B::soft_dirty, "Soft-dirty bits tell which pages were written since they were cleared.")
           .flag("idle_tracking", &B::idle_tracking, "Pages can be marked idle, to see later which were used.")
           .flag("lazy_free", &B::lazy_free, "madvise knows MADV_FREE.")

@@ -7,11 +7,21 @@ namespace secmmu {
 
 namespace {
 
+// Rule (v5.1 to v5.8): the page is a private one again.
+bool is_last_of_merged(MmSystem& system, Pfn pfn) {
+  Frame& frame = system.memory.frame(pfn);
+  if (frame.slot != kNoSlot || frame.references != 1) return false;
+  frame.use = FrameUse::anonymous;
+  frame.mapping = 0;
+  return true;
+}
+
 // Rule: the swap cache's reference does not count if it can be given up. An entry that names the page's slot is a
 // mapping, too.
 bool may_reuse(MmSystem& system, Pte entry) {
   const PhysicalMemory& memory = system.memory;
   const Frame& frame = memory.frame(entry.frame());
+  if (frame.use == FrameUse::merged && system.behaviour.ksm_reuse) return is_last_of_merged(system, entry.frame());
   if (frame.use != FrameUse::anonymous) return false;
   if (system.behaviour.cow_reuse == "one-mapping")
     return memory.mappings(entry.frame()) == 1 && leave_swap_cache(system, entry.frame());
@@ -36,12 +46,14 @@ void replace(Mm& mm, const Vma& vma, Vpn page, Pfn fresh) {
   flush_tlbs_and_tell(mm, one_page(page));
   if (behaviour.cow_notify == "invalidate-page" && notifier.behaviour().invalidate_page)
     notifier.invalidate_page(mm, page);
-  if (change_pte && behaviour.change_pte_first) notifier.change_pte(mm, page, fresh, true);
+  const bool writable = vma.attributes.rights.write;  // KSM makes copies for those who may only read, too
+  if (change_pte && behaviour.change_pte_first) notifier.change_pte(mm, page, fresh, writable);
 
   announce_write(mm, page);
-  const Pte entry = with(entry_for(fresh, vma.attributes.rights, true), kWritten | kExclusive);
+  Pte entry = with(entry_for(fresh, vma.attributes.rights, writable), kWritten | kExclusive);
+  if (vma.attributes.rights.none()) entry = with(without(entry, Pte::kPresent), Pte::kProtNone);
   store(mm, page, Pte{}, entry, "cow");
-  if (change_pte && !behaviour.change_pte_first) notifier.change_pte(mm, page, fresh, true);
+  if (change_pte && !behaviour.change_pte_first) notifier.change_pte(mm, page, fresh, writable);
 
   --system.memory.frame(old.frame()).mappings;
   ++system.memory.frame(fresh).mappings;
@@ -69,7 +81,7 @@ FaultResult copy(Mm& mm, const Vma& vma, Vpn page, Pfn old, std::string_view& ho
   mm.page_table_lock.lock();
   announce_read(mm, page);
   const Pte now = mm.table.read(page);
-  const bool same = now.present() && !now.writable() && now.frame() == old;
+  const bool same = now.maps() && !now.writable() && now.frame() == old;
   if (same) {
     replace(mm, vma, page, fresh);
     ++mm.counters.cow_copies;
@@ -93,7 +105,7 @@ FaultResult write_fault(Mm& mm, const Vma& vma, Vpn page, Pte seen, std::string_
   mm.page_table_lock.lock();
   announce_write(mm, page);
   const Pte entry = mm.table.read(page);
-  const bool changed = !entry.present() || entry.writable() || entry.huge() || entry.frame() != seen.frame();
+  const bool changed = !entry.maps() || entry.writable() || entry.huge() || entry.frame() != seen.frame();
   if (!changed && (vma.attributes.shared || may_reuse(system, entry))) {
     // More rights need no flush: a TLB that does not know of them asks again.
     const std::uint64_t mine = vma.attributes.shared ? 0 : kExclusive;

@@ -93,6 +93,11 @@ inline bool wants_write_faults(const VmaAttributes& attributes) {
   return is_file(attributes) || !attributes.soft_dirty || attributes.write_protect;
 }
 
+// A userfaultfd's handler is to decide about a write to this page.
+inline bool waits_for_handler(const VmaAttributes& attributes, Pte entry) {
+  return attributes.write_protect && (entry.bits & Pte::kWriteProtected) != 0;
+}
+
 constexpr bool is_user_range(PageRange range) { return !range.empty() && range.end <= kWholeSpace.end; }
 
 // --- parts of operations that several system calls share; mmap_lock is held for writing ---
@@ -116,6 +121,8 @@ FaultResult file_fault(Mm& mm, const Vma& vma, Vpn page, bool write, bool patien
 void note_private(Mm& mm, Vpn page, Pfn frame);
 // Brings the VMA of a private page its anon_vma, at the first private page.
 void prepare_anon_vma(Mm& mm, Vpn page);
+// Brings the pages of locked memory in; no lock is held. EFAULT, ENOMEM
+Errno populate_locked(Mm& mm, PageRange range);
 // A write to a present entry that forbids it; `seen` is that entry.
 FaultResult write_fault(Mm& mm, const Vma& vma, Vpn page, Pte seen, std::string_view& how);
 void exit_mmap(Mm& mm);

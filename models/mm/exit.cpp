@@ -42,6 +42,7 @@ void exit_mmap(Mm& mm) {
   MmSystem& system = mm.system;
   const bool locks = system.behaviour.exit_lock == "read-then-write";
   system.notifier.release(mm);
+  merge_before_exit(mm);
 
   Gather gather(mm, true);
   if (locks) lock_for_reading(mm);

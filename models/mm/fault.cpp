@@ -1,7 +1,9 @@
 // Page faults, of CPUs and of drivers that need a page.
 #include "models/mm/huge.hpp"
 #include "models/mm/memory_pressure.hpp"
+#include "models/mm/migrate.hpp"
 #include "models/mm/swap.hpp"
+#include "models/mm/user_fault.hpp"
 
 namespace secmmu {
 
@@ -61,6 +63,15 @@ FaultResult resolve(Mm& mm, Vpn page, bool write, bool patient, std::string_view
   if (no_table_or_huge(mm, page))
     if (const auto result = huge_fault(mm, vma, page, write, how)) return *result;
   Pte seen = mm.table.read(page);
+  if (seen.migration()) {
+    wait_for_migration(mm, page, seen);
+    how = "migration";
+    return FaultResult::resolved;  // the next attempt sees
+  }
+  if (write && seen.present() && !seen.writable() && waits_for_handler(vma.attributes, seen)) {
+    how = "write_protected";
+    return FaultResult::wait_for_handler;
+  }
   if (seen.huge() && write && seen.present() && !seen.writable()) {
     if (const auto result = huge_write_fault(mm, vma, page, how)) return *result;
     announce_read(mm, page);
@@ -139,17 +150,24 @@ bool fault_under_vma_lock(Mm& mm, Vpn page, bool write, FaultResult& result) {
 }  // namespace
 
 FaultResult handle_fault(Mm& mm, Vpn page, bool write) {
-  FaultResult locked{};
-  if (fault_under_vma_lock(mm, page, write, locked)) return locked;
-  lock_for_reading(mm);
-  const FaultResult result = handle_fault_locked(mm, page, write);
-  unlock_for_reading(mm);
-  return result;
+  for (;;) {
+    FaultResult result{};
+    if (!fault_under_vma_lock(mm, page, write, result)) {
+      lock_for_reading(mm);
+      result = handle_fault_locked(mm, page, write);
+      unlock_for_reading(mm);
+    }
+    if (result != FaultResult::wait_for_handler) return result;
+    if (!wait_for_handler(mm, page)) return FaultResult::segv;
+  }
 }
+
+namespace {
 
 // Rule: whoever asks for a page to write it makes it dirty here, for nothing else will say so: the entry does not change,
 // and a device has no dirty bit that the kernel looks at.
-Errno get_user_page_locked(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry) {
+// `waits`: a write to a page that a userfaultfd protects.
+Errno user_page(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry, bool& waits) {
   for (;;) {
     const Vma vma = mm.vma_at(page);
     const Rights& rights = vma.attributes.rights;
@@ -174,15 +192,29 @@ Errno get_user_page_locked(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry)
         return Errno::efault;
       case FaultResult::out_of_memory:
         return Errno::enomem;
+      case FaultResult::wait_for_handler:
+        waits = true;
+        return Errno::efault;
     }
   }
 }
 
+}  // namespace
+
+// Rule: who cannot give mmap_lock up cannot wait for userfaultfd's handler, either, and gets nothing.
+Errno get_user_page_locked(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry) {
+  bool waits = false;
+  return user_page(mm, page, write, frame, entry, waits);
+}
+
 Errno get_user_page(Mm& mm, Vpn page, bool write, Pfn& frame, Pte& entry) {
-  lock_for_reading(mm);
-  const Errno result = get_user_page_locked(mm, page, write, frame, entry);
-  unlock_for_reading(mm);
-  return result;
+  for (;;) {
+    bool waits = false;
+    lock_for_reading(mm);
+    const Errno result = user_page(mm, page, write, frame, entry, waits);
+    unlock_for_reading(mm);
+    if (!waits || !wait_for_handler(mm, page)) return result;
+  }
 }
 
 // Rule: the reference is taken from a page that the entry still maps, so it is not the first.

@@ -15,7 +15,7 @@ void share_page(Mm& parent, Mm& child, Vpn page) {
     const Pte both = without(old, kExclusive | Pte::kWritable);
     if (both != old) store(parent, page, old, both, "fork");
     announce_write(child, page);
-    store(child, page, Pte{}, both, "fork");
+    store(child, page, Pte{}, without(both, Pte::kWriteProtected), "fork");
     return;
   }
   if (old.swap()) {
@@ -24,7 +24,7 @@ void share_page(Mm& parent, Mm& child, Vpn page) {
     announce_write(child, page);
     parent.system.swap.get(old.slot());
     ++child.counters.swapped;
-    store(child, page, Pte{}, both, "fork");
+    store(child, page, Pte{}, without(both, Pte::kWriteProtected), "fork");
     return;
   }
   const Pte shared = without(old, Pte::kWritable | kExclusive);
@@ -35,7 +35,7 @@ void share_page(Mm& parent, Mm& child, Vpn page) {
   memory.get(old.frame());
   ++memory.frame(old.frame()).mappings;
   ++child.counters.resident;
-  store(child, page, Pte{}, without(shared, Pte::kAccessed), "fork");
+  store(child, page, Pte{}, without(shared, Pte::kAccessed | Pte::kWriteProtected), "fork");
 }
 
 bool copy_entries(Mm& parent, Mm& child, PageRange pages) {
@@ -54,10 +54,16 @@ bool copy_entries(Mm& parent, Mm& child, PageRange pages) {
 }
 
 // Rule: a VMA whose pages a fault can bring again (shared, or only ever read) is not walked. The others are
-// announced whole: the parent's entries lose their write bit.
+// announced whole: the parent's entries lose their write bit. What the parent said of its own pages, that they are
+// locked, or watched by its userfaultfd, does not hold for the child's.
 bool copy_vma(Mm& parent, Mm& child, const Vma& vma) {
   MmSystem& system = parent.system;
   VmaAttributes attributes = vma.attributes;
+  if (attributes.dont_fork) return true;
+  attributes.locked = false;
+  attributes.write_protect = false;
+  if (attributes.wipe_on_fork) attributes.anon_vma = 0;
+  if (attributes.wipe_on_fork) attributes.inherited.clear();
   if (attributes.object != nullptr) attributes.object->mapped(vma.pages.pages());
   const bool walk = !attributes.shared && attributes.anon_vma != 0;
   if (walk) {
@@ -93,6 +99,7 @@ Errno fork(Mm& parent, Mm& child) {
       done = copy_vma(parent, child, vma);
       if (!done) break;
     }
+    merge_after_fork(parent, child);
     unlock_for_writing(child);
     flush_tlbs(parent, kWholeSpace);
     unlock_for_writing(parent);

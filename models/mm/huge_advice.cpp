@@ -1,5 +1,6 @@
 // madvise and huge pages: which memory may have them, and what becomes of them when a part is not wanted any more.
 #include "models/mm/huge.hpp"
+#include "models/mm/migrate.hpp"
 
 namespace secmmu {
 
@@ -58,10 +59,7 @@ bool age_huge(Gather& gather, PageRange part, std::vector<Pfn>* isolated) {
     if (!is_whole(part)) return !split_unlocking(mm, part.first, entry.frame());
     clear_bits(gather, part, entry, Pte::kAccessed, "age");
     mm.system.memory.frame(entry.frame()).young = false;
-    if (isolated != nullptr) {
-      mm.system.memory.get(entry.frame());
-      isolated->push_back(entry.frame());
-    }
+    if (isolated != nullptr && isolate_page(mm.system, entry.frame())) isolated->push_back(entry.frame());
   }
   mm.page_table_lock.unlock();
   return !entry.none();

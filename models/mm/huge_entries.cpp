@@ -32,6 +32,11 @@ bool zap_huge(Gather& gather, PageRange part, std::string_view why) {
     return false;
   }
   const Pfn spare = mm.table.remove_huge(part.first);
+  if (entry.migration()) {  // who moves the page will find nothing to give back
+    mm.table.free_spare(spare);
+    mm.page_table_lock.unlock();
+    return true;
+  }
   note_change(mm, part, entry, Pte{}, why);
   gather.changed(part.first);
   gather.changed({part.end.value - 1});
@@ -91,10 +96,12 @@ Taken share_huge(Mm& parent, Mm& child, Vpn page) {
       note_change(parent, block, old, shared, "fork");
     }
     announce_write(child, block.first);
-    const Pte theirs = without(shared, Pte::kAccessed);
-    memory.get(old.frame());
-    ++memory.frame(old.frame()).whole_mappings;
-    child.counters.resident += kPages;
+    const Pte theirs = without(shared, Pte::kAccessed | Pte::kWriteProtected);
+    if (old.maps()) {
+      memory.get(old.frame());
+      ++memory.frame(old.frame()).whole_mappings;
+      child.counters.resident += kPages;
+    }
     child.table.place_huge(page, theirs, spare);
     note_change(child, block, Pte{}, theirs, "fork");
   }
@@ -113,11 +120,13 @@ Taken move_huge(Mm& mm, PageRange part, Vpn to, PageRange& pending) {
     return Taken::small;
   }
   if (!mm.table.ensure(to, 1)) return Taken::out_of_memory;
+  mm.lock_rmap();  // as for small entries
   mm.page_table_lock.lock();
   announce_write(mm, part.first);
   const Pte entry = mm.table.read_huge(part.first);
   if (entry.none()) {
     mm.page_table_lock.unlock();
+    mm.unlock_rmap();
     return Taken::small;
   }
   const Pfn spare = mm.table.remove_huge(part.first);
@@ -130,6 +139,7 @@ Taken move_huge(Mm& mm, PageRange part, Vpn to, PageRange& pending) {
   else if (entry.present())
     flush_tlbs(mm, part);
   mm.page_table_lock.unlock();
+  mm.unlock_rmap();
   return Taken::done;
 }
 

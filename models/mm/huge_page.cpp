@@ -2,7 +2,7 @@
 // one. Entries, huge or small, are found from the side of the page.
 #include "models/mm/huge.hpp"
 #include "models/mm/memory_pressure.hpp"
-#include "models/mm/reverse_map.hpp"
+#include "models/mm/migrate.hpp"
 
 namespace secmmu {
 
@@ -11,59 +11,11 @@ namespace {
 constexpr std::uint64_t kKept = Pte::kFrameMask | Pte::kWritable | Pte::kUser | Pte::kAccessed | Pte::kDirty |
                                 kSoftDirtyAndProtected | kExclusive | Pte::kNoExecute;
 
-bool of_folio(const PhysicalMemory& memory, Pfn frame, Pfn head) {
-  return memory.contains(frame) && frame.value - head.value < kHugeFrames;
-}
-
-// Every small entry of the folio becomes a migration entry.
-void make_migrating(Mm& mm, PageRange pages, Pfn head) {
-  PhysicalMemory& memory = mm.system.memory;
-  for (const PageRange table : populated_tables(mm, pages)) {
-    PageRange changed;
-    mm.page_table_lock.lock();
-    for (const Vpn page : populated_pages(mm, table)) {
-      const Pte entry = mm.table.read(page);
-      if (!entry.maps() || !of_folio(memory, entry.frame(), head)) continue;
-      announce_write(mm, page);
-      store(mm, page, entry, migration_entry_for(entry), "migrate");
-      changed = changed.empty() ? one_page(page) : PageRange{changed.first, page + 1};
-      --mm.counters.resident;
-      --memory.frame(entry.frame()).mappings;
-      memory.put(entry.frame());  // who splits the folio holds another one
-    }
-    if (!changed.empty()) flush_tlbs(mm, changed);
-    mm.page_table_lock.unlock();
-  }
-}
-
 // Rule: two announcements for each VMA that may map it: the huge entry's, and that of its parts, whichever there are.
 void take_from(const Mapping& mapping, Pfn head) {
-  NotifierCore& notifier = mapping.mm->system.notifier;
   if (mapping.mm->table.has_table(mapping.pages.first, 1))
     split_huge_entry(*mapping.mm, mapping.pages.first, SplitInto::migrating, head);
-  InvalidateRange announced{mapping.mm, mapping.pages, InvalidateEvent::clear};
-  notifier.invalidate_range_start(announced);
-  make_migrating(*mapping.mm, mapping.pages, head);
-  notifier.invalidate_range_end(announced);
-}
-
-// Silently: nobody has anything of these pages.
-void give_back(const Mapping& mapping, Pfn head) {
-  Mm& mm = *mapping.mm;
-  PhysicalMemory& memory = mm.system.memory;
-  for (const PageRange table : populated_tables(mm, mapping.pages)) {
-    mm.page_table_lock.lock();
-    for (const Vpn page : populated_pages(mm, table)) {
-      const Pte entry = mm.table.read(page);
-      if (!entry.migration() || !of_folio(memory, entry.frame(), head)) continue;
-      announce_write(mm, page);
-      memory.get(entry.frame());
-      ++memory.frame(entry.frame()).mappings;
-      ++mm.counters.resident;
-      store(mm, page, entry, entry_after_migration(entry, mm.vma_at(page).attributes.rights), "migrate");
-    }
-    mm.page_table_lock.unlock();
-  }
+  take_for_migration(mapping, head, FlushWhen::now);
 }
 
 }  // namespace
@@ -109,9 +61,10 @@ bool split_huge_page(MmSystem& system, Pfn frame) {
   }
   for (std::uint64_t i = 0; i < (alone ? kHugeFrames : 1); ++i)
     for_each_mapping(system, {head.value + i}, [&](const Mapping& mapping) {
-      give_back(mapping, head);
+      give_back(mapping, {head.value + i}, {head.value + i});
       return true;
     });
+  migration_ended(system);
   for (std::uint64_t i = 0; alone && i < kHugeFrames; ++i)
     if (head.value + i != frame.value) memory.put({head.value + i});
   return alone;

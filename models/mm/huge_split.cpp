@@ -46,9 +46,11 @@ void split_locked(Mm& mm, PageRange block, SplitInto into) {
   announce_write(mm, block.first);
   const Pte old = mm.table.read_huge(block.first);
   mm.table.write_huge(block.first, without(old, Pte::kPresent));
-  flush_tlbs(mm, block);
+  if (old.maps()) flush_tlbs(mm, block);
   announce_write(mm, block.first);
-  if (old.frame() == mm.system.huge_zero_page_if_any())
+  if (old.migration())
+    mm.table.split_huge(block.first, [old](Vpn page) { return without(part_of_huge(old, page), Pte::kHuge); });
+  else if (old.frame() == mm.system.huge_zero_page_if_any())
     split_zero(mm, block, old);
   else if (into == SplitInto::migrating)
     split_into_migrating(mm, block, old);

@@ -14,7 +14,7 @@ Pfn tracked_page(Mm& mm, Vpn page) {
   const Pte entry = mm.table.read(page);
   if (!entry.maps()) return kNoPfn;
   const FrameUse use = mm.system.memory.frame(entry.frame()).use;
-  if (use != FrameUse::anonymous && use != FrameUse::shared) return kNoPfn;
+  if (use != FrameUse::anonymous && use != FrameUse::shared && use != FrameUse::merged) return kNoPfn;
   if (mm.system.memory.head(entry.frame()) != entry.frame()) return kNoPfn;
   mm.system.memory.get(entry.frame());
   return entry.frame();

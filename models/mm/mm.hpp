@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "models/memory/page_table.hpp"
 #include "models/memory/physical_memory.hpp"
 #include "models/memory/swap_area.hpp"
+#include "models/mm/ksm.hpp"
 #include "models/mm/shared_object.hpp"
 #include "models/mm/vma.hpp"
 #include "models/mm/vma_locks.hpp"
@@ -93,7 +95,24 @@ struct MmBehaviour {
   // absent | unannounced | skips-subscribed | skips-blockable | asks: how it takes pages from a dying process
   std::string reaper = "asks";
 
+  // --- pages that move ---
+  bool move_pages_locks = false;  // move_pages holds mmap_lock for reading from its first page to its last
+  bool migrate_batch = true;      // migration takes all pages out of their tables before it copies the first
+  bool huge_migration = true;     // huge pages move whole; otherwise they are split first
+
+  // --- pages that KSM merges ---
+  bool ksm_migration = true;  // they can be moved
+  bool ksm_reuse = false;     // who is the only one left to map one writes it in place
+
+  // --- userfaultfd ---
+  bool unprotect_upgrade = true;   // taking a protection away gives the write bit back
+  bool unprotect_any_vmas = true;  // one call may cover several VMAs
+
   // --- calls that came later ---
+  bool ksm = true;               // MADV_MERGEABLE
+  bool soft_offline = true;      // MADV_SOFT_OFFLINE
+  bool wipe_on_fork = true;      // MADV_WIPEONFORK
+  bool write_protection = true;  // userfaultfd tells of writes to protected pages
   bool soft_dirty = true;     // which pages were written can be asked
   bool idle_tracking = true;  // which pages were used, too
   bool lazy_free = true;      // MADV_FREE
@@ -139,6 +158,9 @@ class MmSystem {
   std::function<bool()> interrupted;  // asked when all locks of an mm are taken: is a signal pending? Empty: no
   WaitQueue page_locks;               // who waits for the lock of a page
   Mutex all_locks_mutex;              // one taker of all locks at a time, whatever its mm
+  Ksm ksm;                            // what ksmd remembers
+  Mutex ksm_mutex;                    // one ksmd at a time
+  WaitQueue migrations;               // faults that have met a page on its way to another frame
 
   // A new, empty address space with one user.
   Mm& create(std::string name);
@@ -202,7 +224,16 @@ class Mm final : public AddressSpace {
     std::uint64_t huge_splits = 0;     // of entries
     std::uint64_t huge_collapses = 0;  // tables that became one
     std::uint64_t around = 0;          // pages of files that the fault of a neighbour mapped
+    std::uint64_t migrated = 0;        // pages of entries that came back with another frame
+    std::uint64_t merged = 0;          // entries that KSM gave a merged page
+    std::uint64_t protected_writes = 0;  // faults that waited for a userfaultfd's handler
   } counters;
+  // Writes that wait for userfaultfd's handler: told to it in order, woken by it.
+  struct UserFaults {
+    WaitQueue queue;
+    std::deque<Vpn> untold;
+    bool killed = false;  // the process ends: nobody waits any more
+  } user_faults;
 
   const std::string& name() const override { return name_; }
   std::uint32_t id() const override { return id_; }
@@ -315,6 +346,23 @@ Errno fork(Mm& parent, Mm& child);
 // The out-of-memory reaper, or process_mrelease: takes the private pages of a process that is about to die. It
 // must not wait for a device: EAGAIN if some VMAs had to be left. ESRCH: the address space has ended.
 Errno oom_reap(Mm& victim);
+// Moves the pages to that memory node (move_pages(2)). The call itself fails with ENODEV only; `status` gets a code for
+// each page: ok, it is there now (or was before); EFAULT, ENOENT: no page is there; EACCES: others map it, too, and
+// `shared_too` (MPOL_MF_MOVE_ALL) was not given; EBUSY, EAGAIN, ENOMEM: it could not be moved.
+Errno move_pages(Mm& mm, PageRange range, unsigned node, bool shared_too = false,
+                 std::vector<Errno>* status = nullptr);
+// Takes the frames out of use before they fail (MADV_SOFT_OFFLINE): their pages move to others. Faults as if each page
+// were read; the first that fails ends it. EFAULT, ENOMEM; EIO: the zero page; EBUSY: somebody holds the page.
+Errno madvise_soft_offline(Mm& mm, PageRange range);
+// The pages stay in memory until they are unlocked: reclaim passes them over, and what would discard them is refused.
+// mlock brings them in first, those of writable private memory as if they were written. ENOMEM if a part is not mapped,
+// or not accessible; EAGAIN: no frame is free.
+Errno mlock(Mm& mm, PageRange range);
+Errno munlock(Mm& mm, PageRange range);  // ENOMEM
+// What a child gets: not the mapping at all (MADV_DONTFORK), or fresh memory in its place (MADV_WIPEONFORK, for private
+// memory; EINVAL); and back again. ENOMEM if a part is not mapped.
+enum class ForkAdvice { dont_fork, do_fork, wipe, keep };
+Errno madvise_fork(Mm& mm, PageRange range, ForkAdvice advice);
 // A user of the address space goes; the last one runs exit_mmap (release, unmap all, free tables).
 void mmput(Mm& mm);
 // A thread of the process enters the kernel, and leaves it: for that time its own user, which it has had since it
@@ -324,7 +372,8 @@ void leave_kernel(Mm& mm);
 
 // --- faults ------------------------------------------------------------------------------------------
 
-enum class FaultResult { resolved, segv, out_of_memory };
+// wait_for_handler: the page is write-protected for a userfaultfd; whoever may wait gives its locks up and does so.
+enum class FaultResult { resolved, segv, out_of_memory, wait_for_handler };
 // Of a CPU. Takes mmap_lock for reading or, from v6.4 on, the lock of the VMA where that is enough.
 FaultResult handle_fault(Mm& mm, Vpn page, bool write);
 // mmap_lock is held. `patient`: the caller can begin anew when something had to be read.

@@ -57,7 +57,9 @@ MmSystem::MmSystem(Arbiter& the_arbiter, PhysicalMemory& the_memory, MemoryPort&
       notifier(the_notifier),
       pressure(std::make_unique<MemoryPressure>(*this)),
       page_locks(the_arbiter, "page_locks"),
-      all_locks_mutex(the_arbiter, "mm_all_locks_mutex", "mm_all_locks_mutex") {
+      all_locks_mutex(the_arbiter, "mm_all_locks_mutex", "mm_all_locks_mutex"),
+      ksm_mutex(the_arbiter, "ksm_thread_mutex", "ksm_thread_mutex"),
+      migrations(the_arbiter, "migrations") {
   for (Core* core : cores)
     core->on_fault([this](Core& faulting, VirtAddr address, bool write) {
       Mm* mm = by_asid(faulting.loaded().asid);
@@ -145,6 +147,9 @@ void MmSystem::reset() {
   pressure->reset();
   page_locks.reset();
   all_locks_mutex.reset();
+  ksm.reset();
+  ksm_mutex.reset();
+  migrations.reset();
 }
 
 }  // namespace secmmu

@@ -20,7 +20,7 @@ bool reap(Mm& victim, const Vma& vma) {
   NotifierCore& notifier = victim.system.notifier;
   const std::string& how = victim.system.behaviour.reaper;
   Gather gather(victim);
-  InvalidateRange announced{&victim, vma.pages, InvalidateEvent::clear};
+  InvalidateRange announced{&victim, vma.pages, InvalidateEvent::unmap};
   announced.blockable = how != "asks";
   const bool announces = how == "asks" || how == "skips-blockable";
   const bool told = !announces || notifier.invalidate_range_start(announced) == Errno::ok;

@@ -1,7 +1,7 @@
 // mprotect.
+#include "models/mm/protect.hpp"
+
 #include "models/mm/entries.hpp"
-#include "models/mm/gather.hpp"
-#include "models/mm/huge.hpp"
 
 namespace secmmu {
 
@@ -12,19 +12,16 @@ bool needs_flush(Pte old, Pte fresh) {
   return old.present() && ((old.bits ^ fresh.bits) & kSeen) != 0;
 }
 
-namespace {
-
-constexpr std::uint64_t kPagesPerUpperTable = kTableEntries * kTableEntries;  // 1 GiB
-
 // Rule: private pages become read-only first, so that the next write decides about a copy; those that the
 // kernel knows to be this process's own get the write bit back at once.
-Pte changed_entry(const MmBehaviour& behaviour, Pte old, const VmaAttributes& attributes) {
+Pte protected_entry(const MmBehaviour& behaviour, Pte old, const VmaAttributes& attributes) {
+  if (!old.maps()) return old.migration() ? without(old, Pte::kWritable) : old;  // what it will come back as
   Pte fresh = without(old, Pte::kPresent | Pte::kWritable | Pte::kProtNone | Pte::kNoExecute);
   if (attributes.rights.none()) return with(fresh, Pte::kProtNone | Pte::kNoExecute);
   fresh = with(fresh, Pte::kPresent | (attributes.rights.execute ? 0 : Pte::kNoExecute));
   bool writable = attributes.rights.write;
   // Who follows writes hears of the first one to an entry that says nothing of it yet.
-  const bool followed = (!attributes.soft_dirty && !old.soft_dirty()) || (old.bits & Pte::kWriteProtected) != 0;
+  const bool followed = (!attributes.soft_dirty && !old.soft_dirty()) || waits_for_handler(attributes, old);
   if (writable && !attributes.shared) {
     const bool own = exclusive(old) && (behaviour.mprotect_upgrade == "exclusive" || old.dirty());
     writable = behaviour.mprotect_upgrade != "never" && own && !followed;
@@ -34,12 +31,16 @@ Pte changed_entry(const MmBehaviour& behaviour, Pte old, const VmaAttributes& at
   return writable ? with(fresh, Pte::kWritable) : fresh;
 }
 
+namespace {
+
+constexpr std::uint64_t kPagesPerUpperTable = kTableEntries * kTableEntries;  // 1 GiB
+
 // True: an entry was there.
-bool change_entries(Gather& gather, PageRange range, const VmaAttributes& attributes) {
+bool change_entries(Gather& gather, PageRange range, const VmaAttributes& attributes, ChangeEntry change) {
   Mm& mm = gather.mm;
   bool any = false;
   for (const auto& [part, huge] : populated_parts(mm, range)) {
-    if (huge && protect_huge(gather, part, attributes, changed_entry)) {
+    if (huge && protect_huge(gather, part, attributes, change)) {
       any = true;
       continue;
     }
@@ -47,9 +48,9 @@ bool change_entries(Gather& gather, PageRange range, const VmaAttributes& attrib
     for (const Vpn page : populated_pages(mm, part)) {
       announce_write(mm, page);
       const Pte old = mm.table.read(page);
-      const Pte fresh = changed_entry(mm.system.behaviour, old, attributes);
+      const Pte fresh = change(mm.system.behaviour, old, attributes);
       any = true;
-      if (!old.maps() || fresh == old) continue;
+      if (fresh == old) continue;
       store(mm, page, old, fresh, "protect");
       if (needs_flush(old, fresh)) gather.changed(page);
     }
@@ -67,11 +68,11 @@ Vpn first_with_table(Mm& mm, PageRange range) {
   return range.end;
 }
 
-bool announce_and_change(Gather& gather, PageRange range, const VmaAttributes& attributes) {
+bool announce_and_change(Gather& gather, PageRange range, const VmaAttributes& attributes, ChangeEntry change) {
   Mm& mm = gather.mm;
   InvalidateRange announced{&mm, range, InvalidateEvent::protection_vma};
   mm.system.notifier.invalidate_range_start(announced);
-  const bool any = change_entries(gather, range, attributes);
+  const bool any = change_entries(gather, range, attributes, change);
   // While the whole piece is announced, its flush lies inside the announcement.
   if (mm.system.behaviour.mprotect_range == "whole-span" && mm.system.behaviour.mprotect_flush != "gather" &&
       (any || mm.system.behaviour.mprotect_flush == "always"))
@@ -80,11 +81,13 @@ bool announce_and_change(Gather& gather, PageRange range, const VmaAttributes& a
   return any;
 }
 
-void protect_piece(Gather& gather, PageRange piece, const VmaAttributes& attributes) {
+}  // namespace
+
+void change_protection(Gather& gather, PageRange piece, const VmaAttributes& attributes, ChangeEntry change) {
   Mm& mm = gather.mm;
   const MmBehaviour& behaviour = mm.system.behaviour;
   if (behaviour.mprotect_range == "whole-span") {
-    announce_and_change(gather, piece, attributes);
+    announce_and_change(gather, piece, attributes, change);
     return;
   }
   // Rule: one announcement per GiB in which a table exists, from the first such table to the end of the GiB.
@@ -93,13 +96,18 @@ void protect_piece(Gather& gather, PageRange piece, const VmaAttributes& attribu
     const Vpn border{(at.value | (kPagesPerUpperTable - 1)) + 1};
     const PageRange area = PageRange{at, border}.intersect(piece);
     const Vpn first = first_with_table(mm, area);
-    if (first < area.end) any |= announce_and_change(gather, {first, area.end}, attributes);
+    if (first < area.end) any |= announce_and_change(gather, {first, area.end}, attributes, change);
     at = area.end;
   }
   if (behaviour.mprotect_flush == "always" || (any && behaviour.mprotect_flush == "if-changed")) flush_tlbs(mm, piece);
 }
 
-}  // namespace
+void finish_protection(Gather& gather) {
+  if (gather.mm.system.behaviour.mprotect_flush == "gather")
+    gather.finish();
+  else
+    gather.dismiss();
+}
 
 // Rule: piece by piece until the first hole, which makes the answer ENOMEM; what lies before it is done. A
 // piece that has these rights already is left alone. The VMA changes before its entries.
@@ -119,13 +127,9 @@ Errno mprotect(Mm& mm, PageRange range, Rights rights) {
       attributes.rights = rights;
       if (rights.write && !attributes.shared) attributes.accounted = true;
       change_vma(mm, piece.pages, attributes);
-      protect_piece(gather, piece.pages, attributes);
+      change_protection(gather, piece.pages, attributes, protected_entry);
     }
-    if (system.behaviour.mprotect_flush == "gather") {
-      gather.finish();
-    } else {
-      gather.dismiss();
-    }
+    finish_protection(gather);
     unlock_for_writing(mm);
     return at == range.end ? Errno::ok : Errno::enomem;
   });

@@ -93,7 +93,7 @@ Unmapped unmap_from(const Mapping& mapping, Pfn frame, bool& flush_later) {
   NotifierCore& notifier = system.notifier;
   const std::string& how = system.behaviour.clean_notify;
   const bool announces = how == "start-end" || how == "start-range-end";
-  const bool anonymous = system.memory.frame(frame).use == FrameUse::anonymous;
+  const bool anonymous = system.memory.frame(frame).use != FrameUse::shared;
   if (system.memory.frame(frame).folio && mm.table.has_table(mapping.pages.first, 1))
     split_huge_entry(mm, mapping.pages.first, SplitInto::pages, frame);
   InvalidateRange announced{&mm, mapping.pages, InvalidateEvent::clear};
@@ -247,8 +247,9 @@ References take_references(MmSystem& system, Pfn frame) {
 bool take_page_away(MmSystem& system, Pfn frame) {
   if (!try_lock_page(system, frame)) return false;
   const FrameUse use = system.memory.frame(frame).use;
-  const bool gone = use == FrameUse::anonymous ? reclaim_private(system, frame)
-                                               : use == FrameUse::shared && reclaim_of_object(system, frame);
+  const bool is_private = use == FrameUse::anonymous || use == FrameUse::merged;
+  const bool gone = is_private ? reclaim_private(system, frame)
+                               : use == FrameUse::shared && reclaim_of_object(system, frame);
   unlock_page(system, frame);
   if (gone) system.arbiter.bus().emit(PageGivenUp{frame, "reclaim"});
   if (gone) system.memory.put(frame);

@@ -15,6 +15,7 @@ bool move_table(Mm& mm, PageRange from, Vpn to, PageRange& pending) {
   for (const Vpn last : {to, to + (from.pages() - 1)})
     if (!mm.table.ensure(last)) return false;
   PageRange changed;
+  mm.lock_rmap();  // who comes from the side of a page finds it at one of its places
   mm.page_table_lock.lock();
   for (const Vpn page : populated_pages(mm, from)) {
     const Vpn target = to + (page - from.first);
@@ -37,6 +38,7 @@ bool move_table(Mm& mm, PageRange from, Vpn to, PageRange& pending) {
       pending = pending.empty() ? changed : PageRange{pending.first, changed.end};
   }
   mm.page_table_lock.unlock();
+  mm.unlock_rmap();
   return true;
 }
 
@@ -86,9 +88,14 @@ bool move_entries(Mm& mm, PageRange from, Vpn to) {
 
 // Rule: the new VMA is there before the entries move, the old one goes after, by the sequence of munmap;
 // so the old range is announced twice. Entries that cannot all be moved are moved back.
+//
+// Merged pages are known by their addresses, so they become the process's own before they move.
 Errno move_vma(Mm& mm, PageRange from, const VmaAttributes& attributes, Vpn to, std::uint64_t new_pages) {
+  if (attributes.mergeable)
+    if (const Errno answer = unmerge(mm, from); answer != Errno::ok) return answer;
   const PageRange target{to, to + new_pages};
   VmaAttributes moved = attributes;
+  moved.write_protect = false;  // a userfaultfd that does not hear of moves loses sight of what moved
   // Private pages keep their place in the backing once there are any; an untouched VMA starts afresh.
   if (moved.object != nullptr || moved.anon_vma != 0) moved.origin += from.first.value - to.value;
   if (moved.object != nullptr) moved.object->mapped(new_pages);
@@ -153,6 +160,8 @@ Errno mremap(Mm& mm, const MremapRequest& request, VirtAddr& result) {
     else
       unlock_for_reading(mm);
     if (answer.code == Errno::ok) result = address_of(answer.at);
+    if (answer.code == Errno::ok && request.new_pages > request.from.pages() && mm.vma_at(answer.at).attributes.locked)
+      populate_locked(mm, {answer.at + request.from.pages(), answer.at + request.new_pages});
     return answer.code;
   });
 }

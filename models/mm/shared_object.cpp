@@ -112,6 +112,11 @@ bool SharedObject::give_up(std::uint64_t offset, Pfn frame) {
   return true;
 }
 
+void SharedObject::replace(std::uint64_t offset, Pfn frame) {
+  system_.memory.get(frame);
+  system_.memory.put(std::exchange(pages_.at(offset), frame));  // who moves the page holds another reference
+}
+
 bool SharedObject::drop(std::uint64_t offset, Pfn frame) {
   PhysicalMemory& memory = system_.memory;
   const auto found = pages_.find(offset);

@@ -47,6 +47,8 @@ class SharedObject {
   // Reclaim wants this page, which nobody maps: to the swap area, or just away if its content can be had again. The
   // object's reference is put. False: it stays (a file's page that was not written back yet; no slot). Points.
   bool give_up(std::uint64_t offset, Pfn frame);
+  // The page at that offset has moved to this frame.
+  void replace(std::uint64_t offset, Pfn frame);
   // From now on so many pages exist. Those that lie behind stay until they are dropped; nobody finds them.
   void resize(std::uint64_t pages) { size_ = pages; }
   // The page is no page of the object any more, and its content is lost; unless somebody maps it: false. A point.

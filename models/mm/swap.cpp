@@ -1,5 +1,7 @@
 #include "models/mm/swap.hpp"
 
+#include <algorithm>
+
 #include "models/mm/entries.hpp"
 #include "models/mm/page_events.hpp"
 #include "models/mm/page_lock.hpp"
@@ -63,6 +65,18 @@ void free_swap_entry(MmSystem& system, std::uint64_t slot) {
 
 namespace {
 
+// Rule: entries that a merged page has left name one slot, from different places. A page is found by its one place, so
+// each of the others gets a copy.
+bool fits_here(Mm& mm, Vpn page, Pfn frame) {
+  const Frame& state = mm.system.memory.frame(frame);
+  const Vma vma = mm.vma_at(page);
+  const VmaAttributes& attributes = vma.attributes;
+  return state.use == FrameUse::merged ||
+         (state.index == vma.offset_of(page) &&
+          (state.mapping == attributes.anon_vma ||
+           std::ranges::find(attributes.inherited, state.mapping) != attributes.inherited.end()));
+}
+
 // The page for a slot, with a reference for the caller; kNoPfn: no frame is free.
 //
 // Rule: where the device answers at once, a slot that one entry names needs no cache: the page is this process's own.
@@ -70,7 +84,7 @@ Pfn page_of_slot(Mm& mm, Vpn page, Pte entry, bool& fresh) {
   MmSystem& system = mm.system;
   const std::uint64_t slot = entry.slot();
   fresh = false;
-  if (const Pfn cached = system.swap.cached(slot); cached != kNoPfn) {
+  if (const Pfn cached = system.swap.cached(slot); cached != kNoPfn && fits_here(mm, page, cached)) {
     system.memory.get(cached);
     return cached;
   }
@@ -78,7 +92,9 @@ Pfn page_of_slot(Mm& mm, Vpn page, Pte entry, bool& fresh) {
   const Pfn frame = allocate_private(mm, page);
   if (frame == kNoPfn || mm.table.read(page) != entry) return frame;  // the second: seen again under the lock
   read_from_swap(system, slot, frame);
-  if (alone || mm.table.read(page) != entry) {
+  const Pfn elsewhere = system.swap.cached(slot);
+  const bool of_others = elsewhere != kNoPfn && !fits_here(mm, page, elsewhere);
+  if (alone || of_others || mm.table.read(page) != entry) {
     fresh = true;
     return frame;
   }
@@ -87,6 +103,9 @@ Pfn page_of_slot(Mm& mm, Vpn page, Pte entry, bool& fresh) {
     system.memory.put(frame);
     return cached;
   }
+  // Others may map it at the same offset: it is looked for with the first of their family.
+  const VmaAttributes attributes = mm.vma_at(page).attributes;
+  if (!attributes.inherited.empty()) system.memory.frame(frame).mapping = attributes.inherited.front();
   system.swap.cache(slot, frame);
   system.memory.frame(frame).slot = slot;
   system.memory.get(frame);
@@ -121,12 +140,12 @@ FaultResult swap_fault(Mm& mm, const Vma& vma, Vpn page, Pte entry, bool write, 
     drop_from_swap_cache(system, frame);
   Pte restored = without(entry_for(frame, vma.attributes.rights, false), kSoftDirtyAndProtected);
   restored = with(restored, entry.bits & kSoftDirtyAndProtected);
-  const bool own = exclusive(entry) || fresh || memory.references(frame) == 1;
-  bool copies = write;
+  const bool own = found.use != FrameUse::merged && (exclusive(entry) || fresh || memory.references(frame) == 1);
+  bool copies = write && !waits_for_handler(vma.attributes, entry);  // the next attempt finds the page protected
   if (own) {
     note_private(mm, page, frame);
     restored = with(restored, kExclusive);
-    if (write && (entry.bits & Pte::kWriteProtected) == 0) {
+    if (write && !waits_for_handler(vma.attributes, entry)) {
       restored = with(restored, Pte::kWritable | kWritten);
       copies = false;
     }
