@@ -53,6 +53,15 @@ Step range_step(std::string_view verb, const Operation& operation) {
 ToSteps on_pages(std::string_view verb) {
   return [verb](const Operation& operation) -> Steps { return {range_step(verb, operation)}; };
 }
+// On all of the buffer.
+ToSteps on_buffer(std::string_view verb) {
+  return [verb](const Operation& operation) -> Steps {
+    Step step;
+    step.verb = verb;
+    step.buffer = operation.buffer;
+    return {step};
+  };
+}
 ToSteps with_rights(std::string_view verb) {
   return [verb](const Operation& operation) -> Steps {
     Step step = range_step(verb, operation);
@@ -139,6 +148,17 @@ Steps clear_bits(const Operation& operation) {
   return plain(operation.word == "1" ? "clear_referenced" : "clear_soft_dirty")(operation);
 }
 
+// The one that reaps is a child; what its fork tells was not recorded. What the owner does at last comes later.
+Steps reap_and_exit(const Operation& operation) {
+  Steps steps = named("fork", "");
+  steps.front().id = kUnrecorded;
+  const Steps reap = named("oom_reap", kProcess);
+  const Steps end = plain("exit")(operation);
+  steps.insert(steps.end(), reap.begin(), reap.end());
+  steps.insert(steps.end(), end.begin(), end.end());
+  return steps;
+}
+
 Steps scan_by_khugepaged(const Operation&) { return named("khugepaged", kProcess); }
 
 Steps move_elsewhere(const Operation& operation) {
@@ -191,37 +211,37 @@ std::vector<OperationRow> make_operations() {
       {"cold", kRange, on_pages("cold")},
       {"pageout", kRange, on_pages("pageout")},
       {"remove", kRange, on_pages("remove")},
-      {"mergeable", kRange},
-      {"unmergeable", kRange},
+      {"mergeable", kRange, on_pages("mergeable")},
+      {"unmergeable", kRange, on_pages("unmergeable")},
       {"hugepage", kRange, on_pages("hugepage")},
       {"nohugepage", kRange, on_pages("nohugepage")},
       {"populate_read", kRange, on_pages("populate_read")},
       {"populate_write", kRange, on_pages("populate_write")},
       {"collapse", kRange, on_pages("collapse")},
-      {"wipeonfork", kRange},
-      {"dontfork", kRange},
-      {"soft_offline", kRange},
+      {"wipeonfork", kRange, on_pages("wipeonfork")},
+      {"dontfork", kRange, on_pages("dontfork")},
+      {"soft_offline", kRange, on_pages("soft_offline")},
       {"mremap_to", {kBuffer, kFirst, kPages, kNewTarget}, move_elsewhere},
       {"mremap_onto", {kBuffer, kFirst, kPages, kTarget, kTargetFirst}, move_over},
       {"mremap_size",
        {kBuffer, {"OLD", Form::pages, &Operation::first}, {"NEW", Form::pages, &Operation::pages}},
        resize},
-      {"move", kRange},
-      {"ksm", kWholeBuffer},
+      {"move", kRange, on_pages("move_pages")},
+      {"ksm", kWholeBuffer, plain("ksm")},
       {"clear_refs", {one_of("1|4", {"1", "4"})}, clear_bits},
       {"idle", kRange, on_pages("mark_idle")},
       {"isidle", kRange, on_pages("count_idle")},
       {"khugepaged", kWholeBuffer, scan_by_khugepaged},
-      {"mrelease", kWholeBuffer},
+      {"mrelease", kWholeBuffer, reap_and_exit},
       {"truncate", {kBuffer, {"N", Form::first, &Operation::pages}}, truncate},
       {"punch", kRange, on_pages("punch")},
       {"pwrite", kRangeAndValue, writing("pwrite")},
       {"msync", kRange, on_pages("msync")},
-      {"uffd", kWholeBuffer},
-      {"wp", kRange},
-      {"unwp", kRange},
-      {"mlock", kRange},
-      {"munlock", kRange},
+      {"uffd", kWholeBuffer, on_buffer("uffd_register")},
+      {"wp", kRange, on_pages("uffd_protect")},
+      {"unwp", kRange, on_pages("uffd_unprotect")},
+      {"mlock", kRange, on_pages("mlock")},
+      {"munlock", kRange, on_pages("munlock")},
       {"exit", kWholeBuffer, plain("exit")},
   };
 }

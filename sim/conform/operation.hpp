@@ -47,6 +47,9 @@ struct Argument {
   bool optional = false;
 };
 
+// The `id` of steps whose lines are not in the recording.
+inline constexpr std::string_view kUnrecorded = "unrecorded";
+
 // Whose program does it.
 enum class Player { process, device, child };
 

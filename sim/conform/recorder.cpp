@@ -148,7 +148,10 @@ void Recorder::step_begins(const ActorProgram& program, const Step& step) {
   const std::size_t block = block_of_(program, step);
   const unsigned task = platform_.arbiter.current().id();
   const auto before = at_work_.find(task);
-  if (before != at_work_.end() && operations_[before->second].block == block) return;  // one more step of it
+  if (before != at_work_.end() && operations_[before->second].block == block) {  // one more step of it
+    if (step.verb == "exit") write("later");
+    return;
+  }
   at_work_[task] = operations_.size();
   Open& begun = operations_.emplace_back();
   begun.block = block;

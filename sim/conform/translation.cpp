@@ -24,6 +24,7 @@ class Translator {
     scenario_.kernels = {kernel};
     scenario_.limit = kLimit;
     scenario_.machine.push_back({"machine.cpus", std::uint64_t{1}, {}});
+    scenario_.machine.push_back({"machine.memory.nodes", std::uint64_t{2}, {}});
     // What runs between two operations (another process, the recorder itself) uses the TLB too: almost nothing of a
     // process is left there when its next operation begins.
     scenario_.machine.push_back({"machine.tlb.entries", std::uint64_t{1}, {}});
@@ -60,7 +61,7 @@ class Translator {
 
   void add(const Operation& operation, std::size_t block) {
     if (operation.name == "device") attached_ = add_device(operation);
-    if (operation.name == "fork") fork();
+    if (operation.name == "fork" || operation.name == "mrelease") fork();
     const OperationRow& row = *find_operation(operation.name);
     const std::size_t actor = row.player == Player::process ? main_ : row.player == Player::device ? attached_ : child_;
     unsigned part = 0;
@@ -69,7 +70,10 @@ class Translator {
     tool_page_.played(operation);
     for (Step& step : steps) {
       step.mark = operation.mark;
-      step.id = part++ == 0 ? fmt::format("op{}", block) : fmt::format("op{}_{}", block, part);
+      if (step.id == kUnrecorded)
+        step.id = fmt::format("{}{}", kUnrecorded, block);
+      else
+        step.id = part++ == 0 ? fmt::format("op{}", block) : fmt::format("op{}_{}", block, part);
       std::optional<Step> neighbour;
       if (step.verb == "mmap" && !step.address) {
         step.address = place(step.pages);

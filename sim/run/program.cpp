@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "models/mm/user_fault.hpp"
+
 #include "sim/run/access_pattern.hpp"
 #include "sim/run/driver_verbs.hpp"
 #include "sim/run/file_verbs.hpp"
@@ -239,6 +241,7 @@ std::string_view do_exit(ActorProgram& program, const Step&) {
   if (program.process->exited) return "ESRCH";
   program.process->exited = true;
   program.has_exited = true;
+  end_user_faults(*program.process->mm);
   mmput(*program.process->mm);
   return "ok";
 }
