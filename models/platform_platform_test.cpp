@@ -123,7 +123,8 @@ TEST_CASE("platform: a kernel is looked up in every room, and single behaviours 
   });
 }
 
-TEST_CASE("platform: memory of two nodes is handed out from the first, from one that is asked for, and comes back there") {
+TEST_CASE(
+    "platform: memory of two nodes is handed out from the first, from one that is asked for, and comes back there") {
   in_child([] {
     PlatformConfig config;
     config.memory = {.frames = 2048, .nodes = 2};

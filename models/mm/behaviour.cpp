@@ -26,8 +26,10 @@ const ParameterTable<MmBehaviour>& mm_behaviour_table() {
           .flag("fault_again", &B::fault_again,
                 "A fault that had to read a page of a file begins anew, and so maps what was read with it.")
           .flag("punch_hole", &B::punch_hole,
-                "fallocate punches holes into files, and madvise(MADV_REMOVE) does it by the same way: pages are unmapped "
-                "once, and private copies stay. Otherwise MADV_REMOVE, of memory only, unmaps twice and takes copies too.")
+                "fallocate punches holes into files, and madvise(MADV_REMOVE) does it by the same way: pages are "
+                "unmapped "
+                "once, and private copies stay. Otherwise MADV_REMOVE, of memory only, unmaps twice and takes copies "
+                "too.")
           .flag("remove_readonly", &B::remove_readonly,
                 "MADV_REMOVE works through a shared mapping that is read-only at the time.")
           .choice("huge_cut", &B::huge_cut, {"if-huge", "always"},

@@ -16,15 +16,17 @@ bool is_last_of_merged(MmSystem& system, Pfn pfn) {
   return true;
 }
 
-// Rule: the swap cache's reference does not count if it can be given up. An entry that names the page's slot is a
-// mapping, too.
+// Rule: nobody takes a page over while somebody moves or splits it, who finds its mappings by whose it is; the others
+// among them may only be gone for the moment. (Linux waits for the page's lock; here the page is copied.) The swap
+// cache's reference does not count if it can be given up. An entry that names the page's slot is a mapping, too.
 bool may_reuse(MmSystem& system, Pte entry) {
   const PhysicalMemory& memory = system.memory;
   const Frame& frame = memory.frame(entry.frame());
   if (frame.use == FrameUse::merged && system.behaviour.ksm_reuse) return is_last_of_merged(system, entry.frame());
   if (frame.use != FrameUse::anonymous) return false;
   if (system.behaviour.cow_reuse == "one-mapping")
-    return memory.mappings(entry.frame()) == 1 && leave_swap_cache(system, entry.frame());
+    return memory.mappings(entry.frame()) == 1 && !memory.frame(memory.head(entry.frame())).isolated &&
+           leave_swap_cache(system, entry.frame());
   if (system.behaviour.cow_reuse == "exclusive" && exclusive(entry)) return true;
   if (memory.references(entry.frame()) > 1u + (frame.slot != kNoSlot)) return false;
   return leave_swap_cache(system, entry.frame()) && memory.references(entry.frame()) == 1;

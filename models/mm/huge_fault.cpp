@@ -35,7 +35,8 @@ FaultResult map_fresh(Mm& mm, PageRange block, Pte entry, bool& mapped) {
 bool may_reuse_huge(MmSystem& system, Pte entry) {
   const PhysicalMemory& memory = system.memory;
   if (memory.frame(entry.frame()).use != FrameUse::anonymous) return false;
-  if (system.behaviour.cow_reuse == "one-mapping") return memory.mappings(entry.frame()) == 1;
+  if (system.behaviour.cow_reuse == "one-mapping")
+    return memory.mappings(entry.frame()) == 1 && !memory.frame(entry.frame()).isolated;  // as of small pages
   if (system.behaviour.cow_reuse == "exclusive" && exclusive(entry)) return true;
   return memory.references(entry.frame()) == 1;
 }

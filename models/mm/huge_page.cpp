@@ -1,5 +1,7 @@
 // A huge page as such is split: its frames become pages of their own, which can be freed, moved and written out one by
 // one. Entries, huge or small, are found from the side of the page.
+#include <utility>
+
 #include "models/mm/huge.hpp"
 #include "models/mm/memory_pressure.hpp"
 #include "models/mm/migrate.hpp"
@@ -41,6 +43,7 @@ bool split_huge_page(MmSystem& system, Pfn frame) {
   const Pfn head = memory.head(frame);
   if (!memory.frame(head).folio) return true;
   if (memory.references(head) != all_mappings(memory, head) + 1) return false;
+  const bool was_isolated = std::exchange(memory.frame(head).isolated, true);
   for_each_mapping(system, head, [&](const Mapping& mapping) {
     if (all_mappings(memory, head) == 0) return false;
     take_from(mapping, head);
@@ -64,6 +67,7 @@ bool split_huge_page(MmSystem& system, Pfn frame) {
       give_back(mapping, {head.value + i}, {head.value + i});
       return true;
     });
+  memory.frame(head).isolated = was_isolated;
   migration_ended(system);
   for (std::uint64_t i = 0; alone && i < kHugeFrames; ++i)
     if (head.value + i != frame.value) memory.put({head.value + i});

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
@@ -147,13 +148,10 @@ bool replace(Mm& mm, Vpn page, Pte expected, Pfn merged) {
   return same;
 }
 
-// Gives the place of a page to a merged one, or makes it a merged one itself (`merged`: kNoPfn). mmap_lock is held.
-bool merge_one(Mm& mm, Vpn page, Pfn frame, Pfn merged) {
+// Gives the place of an isolated page to a merged one, or makes it a merged one itself (`merged`: kNoPfn).
+bool merge_isolated(Mm& mm, Vpn page, Pfn frame, Pfn merged) {
   MmSystem& system = mm.system;
-  if (frame == merged) return true;  // a fork brought it here
   Frame& state = system.memory.frame(frame);
-  if (state.use != FrameUse::anonymous && state.use != FrameUse::merged) return false;
-  if (state.folio && !split_huge_page(system, frame)) return false;
   Pte entry;
   if (!write_protect(mm, page, frame, entry)) return false;
   if (merged != kNoPfn) return equal(system, frame, merged) && replace(mm, page, entry, merged);
@@ -163,6 +161,19 @@ bool merge_one(Mm& mm, Vpn page, Pfn frame, Pfn merged) {
   state.dirty = true;  // reclaim must write it, whatever the entries say
   ++mm.counters.merged;
   return true;
+}
+
+// Rule: nobody takes the page over, moves or reclaims it meanwhile; who does so already goes first. mmap_lock is held.
+bool merge_one(Mm& mm, Vpn page, Pfn frame, Pfn merged) {
+  MmSystem& system = mm.system;
+  if (frame == merged) return true;  // a fork brought it here
+  Frame& state = system.memory.frame(frame);
+  if (state.use != FrameUse::anonymous && state.use != FrameUse::merged) return false;
+  if (state.folio && !split_huge_page(system, frame)) return false;
+  if (std::exchange(state.isolated, true)) return false;
+  const bool done = merge_isolated(mm, page, frame, merged);
+  state.isolated = false;
+  return done;
 }
 
 class Pass {
@@ -321,8 +332,9 @@ class Pass {
       lock_for_reading(*key.first);
       announce_read(*key.first, key.second);
       const Pte entry = ends(*key.first) ? Pte{} : key.first->table.read(key.second);
-      const bool usable = may_merge(*key.first, key.second) && entry.maps() && entry.frame() != frame &&
-                          (system_.memory.frame(entry.frame()).use == FrameUse::anonymous || merged_page(system_, entry));
+      const bool usable =
+          may_merge(*key.first, key.second) && entry.maps() && entry.frame() != frame &&
+          (system_.memory.frame(entry.frame()).use == FrameUse::anonymous || merged_page(system_, entry));
       if (usable) other = entry.frame();
       if (usable) system_.memory.get(other);
       unlock_for_reading(*key.first);

@@ -167,7 +167,8 @@ TEST_CASE("mremap parts merged pages before it moves them") {
               CHECK(stage.read(100) == 7);
               CHECK(stage.read(1) == 7);
             }) ==
-        "S CLEAR 0-1, 0:ro>-, F 0-1, C 0, 0:->rw, E 0-1, S UNMAP 0-1, 0:rw>-, 100:->rw, F 0-1, E 0-1, S UNMAP 0-1, E 0-1");
+        "S CLEAR 0-1, 0:ro>-, F 0-1, C 0, 0:->rw, E 0-1, S UNMAP 0-1, 0:rw>-, 100:->rw, F 0-1, E 0-1, S UNMAP 0-1, E "
+        "0-1");
 }
 
 TEST_CASE("a page that somebody holds is not merged, and stays writable") {

@@ -25,7 +25,7 @@ TEST_CASE("mlock brings pages in as writes do where that is allowed, and merges 
             }) == "S CLEAR 1-2, 1:ro>-, F 1-2, C 1, 1:->rw, E 1-2, 3:->rw, 20:->ro, 21:->ro");
 }
 
-TEST_CASE("locked pages are not discarded, reclaimed or freed lazily; holes and forbidden memory are told") {
+TEST_CASE("locked pages are not discarded, reclaimed or freed lazily, and holes and forbidden memory are told") {
   play("v6.1", touch_four, [](Stage& stage) {
     Mm& mm = *stage.mm;
     CHECK(mlock(mm, stage.pages(1, 3)) == Errno::ok);

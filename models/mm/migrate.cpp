@@ -113,8 +113,8 @@ class Journey {
     return true;
   }
 
-  // Rule: every entry that waits is found again, those that a fork has made meanwhile, too. They come back as they were,
-  // at the new place or at the old one.
+  // Rule: every entry that waits is found again, those that a fork has made meanwhile, too. They come back as they
+  // were, at the new place or at the old one.
   void end() {
     const Pfn now = moved_ ? to_ : from_;
     for_each_mapping(system_, now, [&](const Mapping& mapping) {
@@ -177,7 +177,8 @@ Errno move_alone(MmSystem& system, Journey& journey, std::optional<unsigned> nod
 
 // Rule (v6.3 on): all pages out, one flush, then each is copied; who is held by somebody is tried again for a while as
 // it is, without its mappings.
-void move_batch(MmSystem& system, std::vector<Journey>& all, std::vector<Errno>& answers, std::optional<unsigned> node) {
+void move_batch(MmSystem& system, std::vector<Journey>& all, std::vector<Errno>& answers,
+                std::optional<unsigned> node) {
   std::vector<std::size_t> out;
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (answers[i] != Errno::eagain) continue;

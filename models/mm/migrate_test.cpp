@@ -24,12 +24,14 @@ void touch_two(Stage& stage) {
 
 }  // namespace
 
-TEST_CASE("a page that moves is announced, its return is silent; its old frame is never used again") {
-  CHECK(move_away("v6.1", [](Stage& stage) {
-          touch_two(stage);
-          stage.read(1);
-        }) ==
-        "S CLEAR 1-2, 1:rw>-, F 1-2, V 1-2, E 1-2, 1:->rw, free, S CLEAR 2-3, 2:rw>-, F 2-3, V 2-3, E 2-3, 2:->rw, free");
+TEST_CASE("a page that moves is announced, its return is silent and its old frame is never used again") {
+  CHECK(
+      move_away("v6.1",
+                [](Stage& stage) {
+                  touch_two(stage);
+                  stage.read(1);
+                }) ==
+      "S CLEAR 1-2, 1:rw>-, F 1-2, V 1-2, E 1-2, 1:->rw, free, S CLEAR 2-3, 2:rw>-, F 2-3, V 2-3, E 2-3, 2:->rw, free");
   CHECK(play("v6.1", touch_two, [](Stage& stage) {
           PhysicalMemory& memory = stage.mm->system.memory;
           const Pfn old = stage.mm->peek(stage.pages(1, 2).first).frame();
@@ -70,26 +72,28 @@ TEST_CASE("a page that somebody else holds stays, after as many attempts as the 
 }
 
 TEST_CASE("the zero page cannot be taken out of use, and memory that is not mapped has no frame") {
-  CHECK(move_away("v6.1", [](Stage& stage) { CHECK(stage.read(1) == 0); }, Errno::eio) == "");
+  CHECK(move_away(
+            "v6.1", [](Stage& stage) { CHECK(stage.read(1) == 0); }, Errno::eio) == "");
   CHECK(move_away(
             "v6.1", [](Stage& stage) { CHECK(munmap(*stage.mm, stage.pages(0, 8)) == Errno::ok); }, Errno::efault) ==
         "");
 }
 
 TEST_CASE("all mappings of a page move with it, and VMAs that do not map it are announced too") {
-  CHECK(play("v6.1",
-             [](Stage& stage) {
-               touch_two(stage);
-               stage.fork_child();
-               CHECK(madvise_dontneed(*stage.mm, stage.pages(1, 2)) == Errno::ok);
-             },
-             [](Stage& stage) {
-               // The parent maps it no more, but who comes from the page's side cannot know.
-               CHECK(madvise_soft_offline(*stage.child, stage.pages(1, 3)) == Errno::ok);
-               CHECK(stage.child->counters.migrated == 2);
-               CHECK(stage.mm->counters.migrated == 1);
-               CHECK(stage.read(2) == 12);
-             }) == "S CLEAR 1-2, E 1-2, free, S CLEAR 2-3, 2:ro>-, F 2-3, E 2-3, 2:->ro, free");
+  CHECK(play(
+            "v6.1",
+            [](Stage& stage) {
+              touch_two(stage);
+              stage.fork_child();
+              CHECK(madvise_dontneed(*stage.mm, stage.pages(1, 2)) == Errno::ok);
+            },
+            [](Stage& stage) {
+              // The parent maps it no more, but who comes from the page's side cannot know.
+              CHECK(madvise_soft_offline(*stage.child, stage.pages(1, 3)) == Errno::ok);
+              CHECK(stage.child->counters.migrated == 2);
+              CHECK(stage.mm->counters.migrated == 1);
+              CHECK(stage.read(2) == 12);
+            }) == "S CLEAR 1-2, E 1-2, free, S CLEAR 2-3, 2:ro>-, F 2-3, E 2-3, 2:->ro, free");
 }
 
 TEST_CASE("a shared page moves, and those who did not map it find it") {

@@ -14,8 +14,8 @@ Pte with_protection(const MmBehaviour&, Pte old, const VmaAttributes&) {
   return old.swap() ? fresh : without(fresh, Pte::kWritable);
 }
 
-// Rule: up to v6.2 the write bit goes, even where nothing was protected: the next write takes a fault, and decides there
-// about a copy.
+// Rule: up to v6.2 the write bit goes, even where nothing was protected: the next write takes a fault, and decides
+// there about a copy.
 Pte without_protection(const MmBehaviour& behaviour, Pte old, const VmaAttributes& attributes) {
   if (old.swap()) return without(old, Pte::kWriteProtected);
   const Pte fresh = without(old, Pte::kWriteProtected | Pte::kWritable);
@@ -47,9 +47,8 @@ Errno user_fault_register(Mm& mm, PageRange range) {
     lock_for_writing(mm);
     mm.system.arbiter.step(mm.system.costs.vma_work);
     const VmaList pieces = mm.vmas_in(range);
-    const bool fits = !pieces.empty() && std::ranges::none_of(pieces, [](const Vma& piece) {
-      return piece.attributes.object != nullptr;
-    });
+    const bool fits = !pieces.empty() &&
+                      std::ranges::none_of(pieces, [](const Vma& piece) { return piece.attributes.object != nullptr; });
     for (const Vma& piece : fits ? pieces : VmaList{}) {
       if (piece.attributes.write_protect) continue;
       VmaAttributes attributes = piece.attributes;

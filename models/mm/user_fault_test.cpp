@@ -21,7 +21,7 @@ bool is_protected(Mm& mm, Stage& stage, std::uint64_t page) {
 
 }  // namespace
 
-TEST_CASE("protection is announced as mprotect; the write bit comes back with the next fault in v6.1, at once later") {
+TEST_CASE("protection is announced as mprotect, and the write bit comes back with the next fault in v6.1, at once later") {
   const auto run = [](std::string_view kernel) {
     return play(kernel, register_and_touch, [](Stage& stage) {
       CHECK(user_fault_protect(*stage.mm, stage.pages(1, 3), true) == Errno::ok);
@@ -30,8 +30,7 @@ TEST_CASE("protection is announced as mprotect; the write bit comes back with th
       CHECK(stage.mm->counters.protected_writes == 0);
     });
   };
-  CHECK(run("v6.1") ==
-        "S PROTECTION_VMA 1-3, 1:rw>ro, 2:rw>ro, E 1-3, F 1-3, S PROTECTION_VMA 1-3, E 1-3, 1:ro>rw");
+  CHECK(run("v6.1") == "S PROTECTION_VMA 1-3, 1:rw>ro, 2:rw>ro, E 1-3, F 1-3, S PROTECTION_VMA 1-3, E 1-3, 1:ro>rw");
   CHECK(run("v6.10") ==
         "S PROTECTION_VMA 1-3, 1:rw>ro, 2:rw>ro, E 1-3, F 1-3, T 1-3, S PROTECTION_VMA 1-3, 1:ro>rw, 2:ro>rw, E 1-3, "
         "F 1-3, T 1-3");
@@ -51,7 +50,7 @@ TEST_CASE("who holds mmap_lock gets no protected page to write, but to read") {
   });
 }
 
-TEST_CASE("the protection survives mprotect, swap and a move; a child does not have it") {
+TEST_CASE("the protection survives mprotect, swap and a move, and a child does not have it") {
   play("v6.1", register_and_touch, [](Stage& stage) {
     Mm& mm = *stage.mm;
     CHECK(user_fault_protect(mm, stage.pages(1, 3), true) == Errno::ok);

@@ -71,8 +71,10 @@ PlatformConfig contract_machine(const std::string& kind, const Settings& setting
 struct Options {
   std::string kernel = "v6.10";
   std::vector<std::string> without;
-  bool detach_early = false;        // the device is given up while it is at work, instead of at the end
-  std::uint64_t most_retries = 15;  // more than any range in these programs lasts
+  bool detach_early = false;  // the device is given up while it is at work, instead of at the end
+  // More than any range lasts, or ten ranges of a page that cannot move, or KSM when it merges again and again what
+  // a device faults in.
+  std::uint64_t most_retries = 250;
 };
 
 // One random program, by its seed.
@@ -246,7 +248,7 @@ class Program {
       const Vpn from = kBuffer.page() + first;
       const PageRange range{from, from + pages};
       VirtAddr at{0};
-      switch (random.below(8)) {
+      switch (random.below(10)) {
         case 0:
           munmap(*parent_, range);
           if (random.below(2) == 0) pause(random);
@@ -267,6 +269,14 @@ class Program {
           break;
         case 5:
           for (unsigned context = 0; context + 1 < kContexts; ++context) device_.unload(context, *parent_);
+          break;
+        case 6:
+          if (parent_->system.behaviour.soft_offline) madvise_soft_offline(*parent_, range);
+          break;
+        case 7:
+          if (!parent_->system.behaviour.ksm) break;
+          madvise_merge(*parent_, range, random.below(4) != 0);
+          ksmd_run(parent_->system);
           break;
         default:
           for (Vpn page = range.first; page < range.end; page = page + 1)
@@ -336,9 +346,12 @@ class Program {
     const std::string contradictions = audit(*platform_.mms);
     if (!contradictions.empty()) say(contradictions);
     const std::uint64_t zero = platform_.mms->zero_page_if_any() == kNoPfn ? 0 : 1;
-    if (platform_.memory.free_frames() + zero != platform_.memory.frames())
-      say(fmt::format("{} of {} frames are free, {} is the zero page", platform_.memory.free_frames(),
-                      platform_.memory.frames(), zero));
+    std::uint64_t offline = 0;
+    for (std::uint64_t number = 0; number < platform_.memory.frames(); ++number)
+      offline += platform_.memory.frame({number}).use == FrameUse::offline ? 1 : 0;
+    if (platform_.memory.free_frames() + zero + offline != platform_.memory.frames())
+      say(fmt::format("{} of {} frames are free, {} offline, {} is the zero page", platform_.memory.free_frames(),
+                      platform_.memory.frames(), offline, zero));
     for (const std::string& sentence : oracle_.audit()) say("the oracle's ledger: " + sentence);
   }
 
@@ -423,7 +436,8 @@ TEST_CASE("contract: hmm keeps every rule on kernels between, also with blocks o
 }
 
 // What these programs cannot show: it takes two invalidations of one page at once, somebody who ages or reclaims
-// pages, huge pages, or pages that go while a device is being given up. Scenarios and the tests beside the device show them.
+// pages, huge pages, or pages that go while a device is being given up. Scenarios and the tests beside the device show
+// them.
 bool beyond_programs(const std::string& rule) {
   return rule == "flush-before-unlock" || rule == "dirty-to-page" || rule == "young-from-entry" ||
          rule == "empty-before-remove" || rule == "host-level-check";

@@ -68,8 +68,8 @@ std::string_view do_move_pages(ActorProgram& program, const Step& step) {
   const std::optional<std::uint64_t> want = wanted(program, step);
   const auto there = static_cast<std::uint64_t>(std::ranges::count(status, Errno::ok));
   if (want && there != *want)
-    program.world.fail(step.mark, fmt::format("{} finds {} pages of {} on node {}", program.actor.name, *want,
-                                              step.buffer, node),
+    program.world.fail(step.mark,
+                       fmt::format("{} finds {} pages of {} on node {}", program.actor.name, *want, step.buffer, node),
                        fmt::format("{}", there));
   return errno_name(result);
 }
