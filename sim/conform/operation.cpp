@@ -59,6 +59,7 @@ ToSteps on_buffer(std::string_view verb) {
     Step step;
     step.verb = verb;
     step.buffer = operation.buffer;
+    step.end_page = operation.pages;  // where a step is to be named; a recording does not say
     return {step};
   };
 }

@@ -22,6 +22,8 @@ Step range(std::string_view verb, std::uint64_t first, std::uint64_t end) {
 TEST_CASE("a step is named as a recording would") {
   CHECK(operation_of(range("munmap", 2, 5), Player::process, "w").text == "munmap a 2 3");
   CHECK(operation_of(range("read", 0, 4), Player::process, "w").text == "cr a 0 4");
+  CHECK(operation_of(range("move_pages", 1, 4), Player::process, "w").text == "move a 1 3");
+  CHECK(operation_of(range("uffd_register", 0, 4), Player::process, "w").text == "uffd a");
   CHECK(operation_of(range("read", 0, 4), Player::device, "w").text == "dr a 0 4");
   CHECK(operation_of(range("read", 0, 4), Player::child, "w").text == "kr a 0 4");
   Step step = range("mprotect", 0, 4);
