@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "models/mm/huge.hpp"
+#include "models/mm/migrate.hpp"
 #include "models/mm/reclaim.hpp"
 
 namespace secmmu {
@@ -77,6 +78,11 @@ void MemoryPressure::accessed(Pfn page) {
   frame.referenced = true;
 }
 
+void MemoryPressure::taken(Pfn page) { lists_.take_off(page); }
+void MemoryPressure::given_back(Pfn page) {
+  if (!lists_.on_any(page)) added(page);
+}
+
 void MemoryPressure::split(Pfn first) {
   if (!lists_.on_any(first)) return;
   const ReclaimList list = lists_.list_of(first);
@@ -133,14 +139,16 @@ std::uint64_t MemoryPressure::shrink(unsigned priority, std::uint64_t wanted) {
   return reclaimed;
 }
 
-// The last page of a list, with a reference, off the list; kNoPfn: none.
+// The last page of a list, isolated, off the list; kNoPfn: none, or somebody else is about to do something with it.
 Pfn MemoryPressure::isolate(ReclaimList list) {
   const Pfn page = lists_.last(list);
   if (page == kNoPfn) return kNoPfn;
   system_.arbiter.step(system_.costs.scan_page);
   if (lists_.last(list) != page) return isolate(list);
-  lists_.take_off(page);
-  system_.memory.get(page);
+  if (!isolate_page(system_, page)) {
+    lists_.put_first(list, page, system_.memory.folio_frames(page));
+    return kNoPfn;
+  }
   ++counters.scanned;
   return page;
 }
@@ -148,7 +156,7 @@ Pfn MemoryPressure::isolate(ReclaimList list) {
 // A private page that nobody maps, and that is in no swap cache, is about to be mapped, or to go.
 bool MemoryPressure::on_its_way(Pfn page) const {
   const Frame& frame = system_.memory.frame(page);
-  return frame.use == FrameUse::anonymous && frame.slot == kNoSlot && all_mappings(system_.memory, page) == 0;
+  return frame.use != FrameUse::shared && frame.slot == kNoSlot && all_mappings(system_.memory, page) == 0;
 }
 
 // Rule: of a page that was used once it is remembered, and it has another round; used twice, or at two places, it goes
@@ -163,7 +171,7 @@ std::uint64_t MemoryPressure::shrink_inactive(bool file, std::uint64_t count) {
     Frame& frame = memory.frame(page);
     if (on_its_way(page)) {
       lists_.put_first(inactive(file), page, pages);
-      memory.put(page);
+      put_isolated(system_, page);
       continue;
     }
     const References found = take_references(system_, page);
@@ -171,15 +179,15 @@ std::uint64_t MemoryPressure::shrink_inactive(bool file, std::uint64_t count) {
     if (found.locked || (found.entries != 0 && (before || found.entries > 1))) {
       ++counters.activated;
       lists_.put_first(active(file), page, pages);
-      memory.put(page);
+      put_isolated(system_, page);
     } else if (found.entries != 0) {
       lists_.put_first(inactive(file), page, pages);
-      memory.put(page);
+      put_isolated(system_, page);
     } else if (reclaim(page, file)) {
       reclaimed += pages;
     } else {
       if (!lists_.on_any(page)) lists_.put_first(inactive(file), page, memory.folio_frames(page));
-      memory.put(page);
+      put_isolated(system_, page);
     }
   }
   counters.reclaimed += reclaimed;
@@ -195,7 +203,7 @@ void MemoryPressure::shrink_active(bool file, std::uint64_t count) {
     const References found = take_references(system_, page);
     ++counters.deactivated;
     lists_.put_first(found.locked ? active(file) : inactive(file), page, memory.folio_frames(page));
-    memory.put(page);
+    put_isolated(system_, page);
   }
 }
 

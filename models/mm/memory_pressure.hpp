@@ -32,6 +32,9 @@ class MemoryPressure {
   void added(Pfn page);
   // Somebody used the page by a look at its entry, which reclaim would not see there.
   void accessed(Pfn page);
+  // It is taken off its list, by who moves it, and comes back to one, with the frame that it has then.
+  void taken(Pfn page);
+  void given_back(Pfn page);
   // A huge page is several now.
   void split(Pfn first);
   // The body of the thread kswapd; never returns.

@@ -6,6 +6,7 @@
 
 #include "models/mm/gather.hpp"
 #include "models/mm/huge.hpp"
+#include "models/mm/memory_pressure.hpp"
 #include "models/mm/swap.hpp"
 
 namespace secmmu {
@@ -109,6 +110,7 @@ class Journey {
     system_.arbiter.step({}, writes(ObjectKind::frame_bytes, 0, to_.value));
     if (memory_.references(from_) != 1 + known_holders() || all_mappings(memory_, from_) != 0) return false;
     for (std::uint64_t i = 0; i < count(); ++i) move_one({from_.value + i}, {to_.value + i});
+    system_.pressure->given_back(to_);
     moved_ = true;
     return true;
   }
@@ -208,11 +210,14 @@ bool isolate_page(MmSystem& system, Pfn frame) {
   if (page.isolated) return false;
   memory.get(frame);
   page.isolated = true;
+  system.pressure->taken(memory.head(frame));
   return true;
 }
 
 void put_isolated(MmSystem& system, Pfn frame) {
-  system.memory.frame(system.memory.head(frame)).isolated = false;
+  const Pfn head = system.memory.head(frame);
+  system.memory.frame(head).isolated = false;
+  if (system.memory.references(head) > 1) system.pressure->given_back(head);
   system.memory.put(frame);
 }
 
