@@ -61,7 +61,7 @@ class Translator {
 
   void add(const Operation& operation, std::size_t block) {
     if (operation.name == "device") attached_ = add_device(operation);
-    if (operation.name == "fork" || operation.name == "mrelease") fork();
+    if (operation.name == "fork") fork();
     const OperationRow& row = *find_operation(operation.name);
     const std::size_t actor = row.player == Player::process ? main_ : row.player == Player::device ? attached_ : child_;
     unsigned part = 0;
@@ -70,7 +70,8 @@ class Translator {
     tool_page_.played(operation);
     for (Step& step : steps) {
       step.mark = operation.mark;
-      if (step.id == kUnrecorded)
+      const bool recorded = step.id != kUnrecorded;
+      if (!recorded)
         step.id = fmt::format("{}{}", kUnrecorded, block);
       else
         step.id = part++ == 0 ? fmt::format("op{}", block) : fmt::format("op{}_{}", block, part);
@@ -80,7 +81,11 @@ class Translator {
         tool_page_.mapped(step.buffer, {step.address->page(), step.address->page() + step.pages});
         neighbour = neighbour_of(step);
       }
-      if (step.verb == "fork") step.name = fmt::format("child{}", forks_);
+      if (step.verb == "fork" && recorded) step.name = fmt::format("child{}", forks_);
+      if (step.verb == "fork" && !recorded) {  // no operation is done by that one
+        step.name = fmt::format("helper{}", block);
+        add_process(step.name, std::string(kProcess));
+      }
       step.result = recorded_result(step, recording_.blocks[block]);
       if (last_actor_ != kNobody && last_actor_ != actor)
         step.after.push_back(scenario_.actors[last_actor_].name + "." + last_step_);

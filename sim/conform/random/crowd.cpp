@@ -220,11 +220,17 @@ class Crowd {
       crowded.actors.push_back(std::move(actor));
     };
     if (ready_.empty()) return;
-    if (waits_for_ranges() && random.below(8) == 0)
-      slow_down(*std::find_if(crowded.devices.begin(), crowded.devices.end(),
-                              [](const DeviceSpec& device) { return device.name == kRecorder; }));
-    else if (random.below(4) == 0)
+    // Who reaps must not be kept waiting by anybody who listens.
+    const bool reaps = std::ranges::any_of(crowded.actors, [](const ActorSpec& actor) {
+      return std::ranges::any_of(actor.program, [](const Step& step) { return step.verb == "oom_reap"; });
+    });
+    if (waits_for_ranges() && random.below(8) == 0) {
+      if (!reaps)
+        slow_down(*std::find_if(crowded.devices.begin(), crowded.devices.end(),
+                                [](const DeviceSpec& device) { return device.name == kRecorder; }));
+    } else if (random.below(4) == 0) {
       worker("reaper", "oom_reap", std::string(kProcess));
+    }
     if (random.below(4) == 0) worker("closer", "unregister", device_);
     if (device_ == "gru" && random.below(2) == 0)
       for (const char* name : {"unloader", "unloader_too"}) worker(name, "unload", device_);

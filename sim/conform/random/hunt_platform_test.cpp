@@ -79,10 +79,10 @@ TEST_CASE("random programs: a kvm whose protocol lacks a rule is caught") {
                {"zap-in-start", 20},
                {"zap-every-slot", 40},
                {"flush-remote-tlbs", 20},
-               {"flush-before-unlock", 600},
+               {"flush-before-unlock", 2000},
                {"release-drops-all", 40},
                {"host-writable-check", 40},
-               {"dirty-to-page", 1500},
+               {"dirty-to-page", 6000},
                {"young-from-entry", 800}},
               // Programs have no huge pages.
               {"host-level-check"});
@@ -117,7 +117,7 @@ TEST_CASE("random programs: a gru whose protocol lacks a rule is caught") {
                {"purge-defeats-drop-in", 600},
                {"full-purge-at-limit", 80},
                {"write-check", 40},
-               {"lazy-asid-flush", 200},
+               {"lazy-asid-flush", 2500},
                {"interrupt-trylock", 20}},
               {});
 }
