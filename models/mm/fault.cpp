@@ -116,6 +116,7 @@ void prepare_anon_vma(Mm& mm, Vpn page) {
 FaultResult handle_fault_locked(Mm& mm, Vpn page, bool write, bool patient) {
   ++mm.counters.faults;
   std::string_view how = "spurious";
+  mm.system.pressure->keep_reserve();
   const FaultResult result = resolve(mm, page, write, patient, how);
   if (result == FaultResult::out_of_memory) how = "oom";
   mm.system.arbiter.bus().emit(FaultHandled{mm.name(), mm.id(), page, write, how});

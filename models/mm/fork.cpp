@@ -2,6 +2,7 @@
 #include "models/mm/entries.hpp"
 #include "models/mm/gather.hpp"
 #include "models/mm/huge.hpp"
+#include "models/mm/memory_pressure.hpp"
 
 namespace secmmu {
 
@@ -43,6 +44,7 @@ bool copy_entries(Mm& parent, Mm& child, PageRange pages) {
     const Taken taken = huge ? share_huge(parent, child, table.first) : Taken::small;
     if (taken == Taken::out_of_memory) return false;
     if (taken == Taken::done) continue;
+    parent.system.pressure->keep_reserve();
     if (!child.table.ensure(table.first)) return false;
     child.page_table_lock.lock();
     parent.page_table_lock.lock(1);

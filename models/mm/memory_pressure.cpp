@@ -44,16 +44,29 @@ std::uint64_t MemoryPressure::lowest() const {
 Pfn MemoryPressure::allocate(FrameUse use, std::string_view owner) {
   PhysicalMemory& memory = system_.memory;
   if (!on()) return memory.allocate(use, owner);
-  if (memory.free_frames() < low() && !woken_ && kswapd_.has_waiters()) {
-    woken_ = true;
-    kswapd_.wake_all();
-  }
+  wake_kswapd();
   unsigned fruitless = 0;
   while (memory.free_frames() <= lowest()) {
     ++counters.direct;
     if (!make_room(kAtOnce) && ++fruitless == kFruitlessRounds) return kNoPfn;
   }
   return memory.allocate(use, owner);
+}
+
+void MemoryPressure::wake_kswapd() {
+  if (system_.memory.free_frames() >= low() || woken_ || !kswapd_.has_waiters()) return;
+  woken_ = true;
+  kswapd_.wake_all();
+}
+
+// Rule: a table is as good a reason to reclaim as a page. KVM fills its caches of tables before it takes mmu_lock.
+bool MemoryPressure::keep_reserve() {
+  if (!on()) return false;
+  wake_kswapd();
+  if (system_.memory.free_frames() > lowest()) return true;
+  ++counters.direct;
+  make_room(kAtOnce);
+  return system_.memory.free_frames() > lowest();
 }
 
 // Rule: small pages do as well, so nobody is driven out for a huge one.

@@ -26,6 +26,9 @@ class MemoryPressure {
   // A frame for a page of a user; kNoPfn: none is free, and none could be made so. May sleep, and may invalidate pages
   // of any address space: the caller holds no lock of a page table or of a reverse mapping. Points.
   Pfn allocate(FrameUse use, std::string_view owner);
+  // Page tables are allocated where nobody can reclaim for them, some under a spinlock. Who may come to need one sees
+  // beforehand that some frames are left. May sleep, as allocate() does. False: there are none, or nobody reclaims.
+  bool keep_reserve();
   // A huge page, if so many frames are to spare; nothing is reclaimed for it.
   Pfn allocate_huge(FrameUse use, std::string_view owner);
   // The page may be found by reclaim from now on. A huge page with its first frame.
@@ -51,6 +54,7 @@ class MemoryPressure {
   void reset();
 
  private:
+  void wake_kswapd();
   std::uint64_t lowest() const;
   std::uint64_t low() const { return lowest() + (lowest() + 3) / 4; }
   std::uint64_t high() const { return lowest() + (lowest() + 1) / 2; }

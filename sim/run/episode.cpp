@@ -180,6 +180,24 @@ void Episode::start_actors(World& world, const std::string& name) {
     if (actor.process == name) start_actor(world, actor, name.empty() ? nullptr : &world.processes.at(name));
 }
 
+void Episode::skip_steps(World& world, const ActorSpec& actor, const std::vector<Step>& steps) {
+  for (const Step& step : steps) {
+    if (!step.id.empty()) world.meetings.step_done(actor.name + "." + step.id);
+    if (step.verb == "fork") skip_actors(world, step.name);
+    skip_steps(world, actor, step.body);
+  }
+}
+
+// Whoever waits for a step of a process that could not be forked waits no longer; so with what it would have forked.
+void Episode::skip_actors(World& world, const std::string& name) {
+  if (!world.never_forked.insert(name).second) return;
+  for (const ActorSpec& actor : scenario_.actors) {
+    if (actor.process != name) continue;
+    skip_steps(world, actor, actor.program);
+    world.meetings.actor_finished(actor.name);
+  }
+}
+
 EpisodeResult Episode::play(const std::string& kernel, std::uint64_t seed, const EpisodeOptions& options) {
   Arbiter& arbiter = platform_.arbiter;
   arbiter.bus().clear_listeners();
@@ -205,6 +223,7 @@ EpisodeResult Episode::play(const std::string& kernel, std::uint64_t seed, const
   world.progress = options.progress;
   world.listener = options.programs;
   if (world.listener != nullptr) world.listener->run_begins(world);
+  world.skip_actors_of = [this, &world](const std::string& process) { skip_actors(world, process); };
   world.start_actors_of = [this, &world](const std::string& process) { start_actors(world, process); };
   for (const DeviceSpec& spec : scenario_.devices) {
     auto* probe = dynamic_cast<ProbeDevice*>(platform_.device(spec.name));
@@ -257,7 +276,7 @@ EpisodeResult Episode::play(const std::string& kernel, std::uint64_t seed, const
   if (end == RunEnd::quiet && world.missing.empty()) {
     if (!arbiter.unfinished().empty()) arbiter.bus().emit(Deadlock{arbiter.explain_waiting()});
     for (const ActorSpec& actor : scenario_.actors)
-      if (platform_.task(actor.name).state() == TaskState::dormant)
+      if (platform_.task(actor.name).state() == TaskState::dormant && !world.never_forked.contains(actor.process))
         world.fail(actor.mark, actor.name + " runs", "its process was never forked");
   }
   oracle.finish({arbiter.now(), end == RunEnd::quiet});

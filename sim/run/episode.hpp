@@ -45,6 +45,8 @@ class Episode {
  private:
   void set_up(World& world);
   void start_actors(World& world, const std::string& process);
+  void skip_actors(World& world, const std::string& process);
+  void skip_steps(World& world, const ActorSpec& actor, const std::vector<Step>& steps);
   void start_actor(World& world, const ActorSpec& actor, Process* process);
 
   Platform& platform_;

@@ -227,8 +227,10 @@ std::string_view do_fork(ActorProgram& program, const Step& step) {
   const Errno result = fork(*program.process->mm, mm);
   if (result != Errno::ok) {
     mmput(mm);
+    program.world.skip_actors_of(step.name);
     return text(result);
   }
+  program.world.never_forked.erase(step.name);
   child.mm = &mm;
   child.buffers = program.process->buffers;
   program.world.start_actors_of(step.name);

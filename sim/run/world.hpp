@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,8 @@ struct World {
   std::map<std::string, Process> processes;
   std::vector<FailedExpectation> failed;
   std::map<std::string, std::uint64_t> counters;                    // of workloads, by dotted name
+  std::function<void(const std::string& process)> skip_actors_of;   // it was not forked after all: nobody waits for them
+  std::set<std::string> never_forked;                               // whose actors were skipped
   std::function<void(const std::string& process)> start_actors_of;  // set by the episode
   std::map<std::string, std::unique_ptr<MirrorFeed>> mirrors;       // by actor
   ProgramListener* listener = nullptr;  // of the programs' steps; nullptr: nobody

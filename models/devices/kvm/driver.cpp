@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "models/devices/events.hpp"
+#include "models/mm/memory_pressure.hpp"
 
 namespace secmmu {
 namespace {
@@ -117,6 +118,7 @@ Errno KvmDevice::fault(VirtualMachine& machine, Vpn guest, bool write, std::uint
   module_.arbiter.step(config_.slot_lookup);
   const std::optional<Vpn> host = machine.slots.host_of(guest);
   if (!host) return Errno::efault;
+  module_.mms.pressure->keep_reserve();
   std::uint64_t seen = machine.sequence();
   if (module_.behaviour.kvm_early_look && machine.open_at(*host)) {
     retry(machine, *host, id, "range open");
@@ -139,6 +141,8 @@ Errno KvmDevice::fault(VirtualMachine& machine, Vpn guest, bool write, std::uint
   else if (why.empty())
     result = machine.map(guest, *host, frame, writable, write);
   machine.mmu_lock.unlock();
+  // The tables took more than there was: the guest goes on, and misses again.
+  if (result == Errno::enomem && module_.mms.pressure->keep_reserve()) result = Errno::ok;
   module_.mms.memory.put(frame);  // only the notifier keeps the entry right from now on
   if (!why.empty()) retry(machine, *host, id, why);
   module_.arbiter.step(config_.enter);
