@@ -230,10 +230,14 @@ void GruDevice::unload(unsigned number, Mm& mm) {
   if (context.loaded && &thread.gms->mm == &mm && context.fault.state == GruHardware::Fault::idle) {
     Gms& gms = *thread.gms;
     gms.asid_lock.lock();
-    context.loaded = false;
-    --gms.loaded;
+    // The engine takes no lock: it may have missed since.
+    const bool at_rest = context.fault.state == GruHardware::Fault::idle;
+    if (at_rest) {
+      context.loaded = false;
+      --gms.loaded;
+    }
     gms.asid_lock.unlock();
-    hardware.set_state(number, "unloaded");
+    if (at_rest) hardware.set_state(number, "unloaded");
   }
   thread.lock.unlock();
 }
