@@ -71,7 +71,7 @@ def measure(build, sizes, names):
             with open(path, "w", encoding="utf-8") as file:
                 file.write(SCENARIO.format(frames=2 * pages + pages // 100 + 4096, pages=pages, backing=backing,
                                            steps="\n".join(lines)))
-            return cpu_of(program, path, 3 if pages >= 1_000_000 else 5 if pages >= 10_000 else 31)
+            return cpu_of(program, path, 1 if pages >= 1_000_000 else 3 if pages >= 100_000 else 15)
 
         for name, backing, ready, measured in KINDS:
             if names and name not in names:

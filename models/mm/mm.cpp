@@ -16,7 +16,7 @@ Mm::Mm(MmSystem& the_system, std::string name, std::uint32_t id)
       table(the_system.memory, the_system.port, name + " page tables"),
       vma_locks(the_system.arbiter, name),
       page_table_lock(the_system.arbiter, "page_table_lock", "page_table_lock(" + name + ")"),
-      user_faults{.queue = {the_system.arbiter, "userfaultfd(" + name + ")"}},
+      user_faults{.queue = {the_system.arbiter, "userfaultfd(" + name + ")"}, .untold = {}},
       name_(std::move(name)),
       id_(id),
       mmap_lock_(the_system.arbiter, "mmap_lock", "mmap_lock(" + name_ + ")"),
